@@ -1,0 +1,81 @@
+package pki
+
+import (
+	"bytes"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// ErrChainBroken says that certificates do not form one chain from the leaf.
+var ErrChainBroken = errors.New("the certificates do not form one chain")
+
+// OrderChain sorts certificates into the order a TLS server sends them (RFC
+// 8446 §4.4.2): the leaf first, each next one having signed the one before it.
+// The input may have any order and repeat certificates. It returns
+// ErrChainBroken when there is not exactly one leaf or a certificate belongs to
+// no place in the chain.
+func OrderChain(certificates []*x509.Certificate) ([]*x509.Certificate, error) {
+	pool := slices.Clone(certificates)
+	slices.SortStableFunc(pool, func(a, b *x509.Certificate) int { return bytes.Compare(a.Raw, b.Raw) })
+	pool = slices.CompactFunc(pool, func(a, b *x509.Certificate) bool { return a.Equal(b) })
+	var leaves []*x509.Certificate
+	for _, c := range pool {
+		if !signsAnother(c, pool) {
+			leaves = append(leaves, c)
+		}
+	}
+	if len(leaves) != 1 {
+		return nil, fmt.Errorf("%w: %d certificates of %d sign no other one, want exactly the leaf", ErrChainBroken, len(leaves), len(pool))
+	}
+	chain := leaves
+	for len(chain) < len(pool) {
+		next := issuerOf(chain[len(chain)-1], pool)
+		if next == nil || slices.ContainsFunc(chain, next.Equal) {
+			return nil, fmt.Errorf("%w: %q was signed by %q, which is not among them", ErrChainBroken,
+				chain[len(chain)-1].Subject, chain[len(chain)-1].Issuer)
+		}
+		chain = append(chain, next)
+	}
+	return chain, nil
+}
+
+// CheckChain tells whether certificates are a chain in the order a server
+// sends: leaf first, each signed by the next. A chain of one that is not
+// self-signed lacks its intermediate and is refused too.
+func CheckChain(chain []*x509.Certificate) error {
+	if len(chain) == 0 {
+		return ErrNoCertificate
+	}
+	for i, c := range chain[:len(chain)-1] {
+		if c.CheckSignatureFrom(chain[i+1]) == nil {
+			continue
+		}
+		if _, err := OrderChain(chain); err == nil {
+			return fmt.Errorf("%w: they are in the wrong order at position %d, want the leaf first and each one's signer after it", ErrChainBroken, i+2)
+		}
+		return fmt.Errorf("%w: %q was signed by %q, but %q follows it", ErrChainBroken, c.Subject, c.Issuer, chain[i+1].Subject)
+	}
+	if leaf := chain[0]; len(chain) == 1 && !selfSigned(leaf) {
+		return fmt.Errorf("%w: the intermediate %q that signed %q is missing", ErrChainBroken, leaf.Issuer, leaf.Subject)
+	}
+	return nil
+}
+
+func selfSigned(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, c.RawIssuer) }
+
+func signsAnother(c *x509.Certificate, pool []*x509.Certificate) bool {
+	return slices.ContainsFunc(pool, func(other *x509.Certificate) bool {
+		return !other.Equal(c) && other.CheckSignatureFrom(c) == nil
+	})
+}
+
+func issuerOf(c *x509.Certificate, pool []*x509.Certificate) *x509.Certificate {
+	for _, candidate := range pool {
+		if !candidate.Equal(c) && c.CheckSignatureFrom(candidate) == nil {
+			return candidate
+		}
+	}
+	return nil
+}

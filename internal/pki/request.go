@@ -1,0 +1,60 @@
+package pki
+
+import (
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// ErrNoRequest says that a PEM text holds no certificate signing request.
+var ErrNoRequest = errors.New("no certificate signing request in the PEM text")
+
+// NewRequest makes a PKCS#10 signing request (RFC 2986) for DNS names, as DER.
+// The subject stays empty: CAs of the web take the names from the extension,
+// and a common name over 64 bytes is refused.
+func NewRequest(key Key, names []string) ([]byte, error) {
+	if key.Empty() {
+		return nil, ErrNoKey
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: names}, key.signer)
+	if err != nil {
+		return nil, fmt.Errorf("create signing request for %q: %w", names, err)
+	}
+	return der, nil
+}
+
+// ParseRequest reads a PEM "CERTIFICATE REQUEST" block and checks its own
+// signature.
+func ParseRequest(text []byte) (*x509.CertificateRequest, error) {
+	block, _ := pem.Decode(text)
+	if block == nil || (block.Type != "CERTIFICATE REQUEST" && block.Type != "NEW CERTIFICATE REQUEST") {
+		return nil, ErrNoRequest
+	}
+	request, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("parse signing request: %w", err)
+	}
+	if err := request.CheckSignature(); err != nil {
+		return nil, fmt.Errorf("signing request: %w", err)
+	}
+	return request, nil
+}
+
+// CheckIssued tells whether a certificate is what a signing request in DER
+// asked for: the same public key, and exactly the same DNS names.
+func CheckIssued(certificate *x509.Certificate, request []byte) error {
+	asked, err := x509.ParseCertificateRequest(request)
+	if err != nil {
+		return fmt.Errorf("parse signing request: %w", err)
+	}
+	if err := samePublicKey(asked.PublicKey, certificate.PublicKey); err != nil {
+		return err
+	}
+	if got, want := NameSet(Names(certificate)), NameSet(asked.DNSNames); !slices.Equal(got, want) {
+		return fmt.Errorf("the certificate is for %q, asked was %q", got, want)
+	}
+	return nil
+}
