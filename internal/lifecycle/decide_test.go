@@ -21,7 +21,7 @@ func TestDecide(t *testing.T) {
 		certificate Certificate
 		policy      Policy
 		age         time.Duration
-		reason      string // a part of it; empty: not due
+		reason      string        // a part of it; empty: not due
 		renewAge    time.Duration // 0: any
 		shortened   bool
 	}{

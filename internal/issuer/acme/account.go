@@ -1,0 +1,150 @@
+package acme
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/go-acme/lego/v4/acme"
+
+	"github.com/certiform/terraform-provider-certificate/internal/pki"
+)
+
+// account is what is stored of the registration at a CA. The URL is empty
+// between the making of the key and the CA's answer.
+type account struct {
+	URL    string `json:"url,omitempty"`
+	KeyPEM string `json:"key_pem"`
+
+	key pki.Key
+}
+
+func (i *Issuer) accountKey() string {
+	sum := sha256.Sum256([]byte(i.config.DirectoryURL + "\n" + i.config.Email))
+	return "accounts/" + hex.EncodeToString(sum[:16])
+}
+
+// account returns the stored account, registering one the first time. It asks
+// the CA at most once in the life of the process, whatever the number of orders.
+func (i *Issuer) account(ctx context.Context) (account, error) {
+	select {
+	case i.accountTurn <- struct{}{}:
+		defer func() { <-i.accountTurn }()
+	case <-ctx.Done():
+		return account{}, ctx.Err()
+	}
+	if i.registered.URL != "" {
+		return i.registered, nil
+	}
+	a, err := i.loadOrRegister(ctx)
+	if err != nil {
+		return account{}, err
+	}
+	i.registered = a
+	return a, nil
+}
+
+// forgetAccount has the next step look the account up again: the CA no longer
+// knows the URL.
+func (i *Issuer) forgetAccount(ctx context.Context, stale string) error {
+	select {
+	case i.accountTurn <- struct{}{}:
+		defer func() { <-i.accountTurn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if i.registered.URL != stale {
+		return nil
+	}
+	a := i.registered
+	i.registered, a.URL = account{}, ""
+	return i.storeAccount(ctx, a)
+}
+
+func (i *Issuer) loadOrRegister(ctx context.Context) (a account, err error) {
+	unlock, err := i.keeper.Lock(ctx, "account-"+i.accountKey()[len("accounts/"):])
+	if err != nil {
+		return account{}, fmt.Errorf("lock the account at %s: %w", i.config.DirectoryURL, err)
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	a, err = i.loadAccount(ctx)
+	if err != nil || a.URL != "" {
+		return a, err
+	}
+	s, err := i.client.open(ctx, "", a.key.Signer())
+	if err != nil {
+		return account{}, err
+	}
+	if a.URL, err = i.register(s); err != nil {
+		return account{}, err
+	}
+	return a, i.storeAccount(ctx, a)
+}
+
+// loadAccount reads the stored account or makes and stores a key for a new one,
+// so that a registration whose answer was lost is found again by its key.
+func (i *Issuer) loadAccount(ctx context.Context) (account, error) {
+	text, err := i.keeper.Get(ctx, i.accountKey())
+	if errors.Is(err, fs.ErrNotExist) {
+		return i.newAccountKey(ctx)
+	}
+	if err != nil {
+		return account{}, fmt.Errorf("read the account at %s: %w", i.config.DirectoryURL, err)
+	}
+	var a account
+	if err := json.Unmarshal(text, &a); err != nil {
+		return account{}, fmt.Errorf("the stored account at %s is damaged", i.config.DirectoryURL)
+	}
+	if a.key, err = pki.ParseKey([]byte(a.KeyPEM)); err != nil {
+		return account{}, fmt.Errorf("the key of the stored account at %s: %w", i.config.DirectoryURL, err)
+	}
+	return a, nil
+}
+
+func (i *Issuer) newAccountKey(ctx context.Context) (account, error) {
+	key, err := pki.GenerateKey(pki.ECDSAP256)
+	if err != nil {
+		return account{}, err
+	}
+	text, err := key.PEM()
+	if err != nil {
+		return account{}, err
+	}
+	a := account{KeyPEM: string(text), key: key}
+	return a, i.storeAccount(ctx, a)
+}
+
+func (i *Issuer) storeAccount(ctx context.Context, a account) error {
+	text, err := json.Marshal(a)
+	if err != nil {
+		return errors.New("encode the account")
+	}
+	if err := i.keeper.Put(ctx, i.accountKey(), text); err != nil {
+		return fmt.Errorf("store the account at %s: %w", i.config.DirectoryURL, err)
+	}
+	return nil
+}
+
+// register creates the account, or finds the one the key already has (RFC 8555
+// §7.3).
+func (i *Issuer) register(s *session) (string, error) {
+	if terms := s.GetDirectory().Meta.TermsOfService; terms != "" && !i.config.TermsOfServiceAgreed {
+		return "", fmt.Errorf("the CA asks its subscribers to agree to its terms at %s: set terms_of_service_agreed = true for this issuer", terms)
+	}
+	request := acme.Account{TermsOfServiceAgreed: i.config.TermsOfServiceAgreed}
+	if i.config.Email != "" {
+		request.Contact = []string{"mailto:" + i.config.Email}
+	}
+	created, err := call(s, func() (acme.ExtendedAccount, error) { return s.Accounts.New(request) })
+	if err != nil {
+		return "", fmt.Errorf("register an account at %s: %w", i.config.DirectoryURL, withRetryHint(err))
+	}
+	if created.Location == "" {
+		return "", fmt.Errorf("register an account at %s: the CA named no account URL", i.config.DirectoryURL)
+	}
+	return created.Location, nil
+}

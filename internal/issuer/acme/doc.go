@@ -1,0 +1,9 @@
+// Package acme orders certificates from a CA that speaks ACME (RFC 8555).
+//
+// It is the state machine over RFC 8555 §7.1.6 and nothing else: lego's
+// acme/api package speaks the protocol, package order keeps the journal and
+// does the waiting, package challenge publishes the validation records. Its
+// invariants: every request is bound to the caller's context; an account is
+// created once and kept; an order URL is journalled before anything is sent to
+// it.
+package acme

@@ -1,0 +1,95 @@
+package acme
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-acme/lego/v4/acme"
+)
+
+// The problem types that change what is done next (RFC 8555 §6.7).
+const (
+	problemNoAccount     = "urn:ietf:params:acme:error:accountDoesNotExist"
+	problemOrderNotReady = "urn:ietf:params:acme:error:orderNotReady"
+	problemMalformed     = "urn:ietf:params:acme:error:malformed"
+)
+
+// problem returns the CA's problem document inside an error, or nil.
+func problem(err error) *acme.ProblemDetails {
+	var details *acme.ProblemDetails
+	if errors.As(err, &details) {
+		return details
+	}
+	return nil
+}
+
+func isProblem(err error, kind string) bool {
+	details := problem(err)
+	return details != nil && details.Type == kind
+}
+
+// isGone reports whether the CA does not know the resource (any more).
+func isGone(err error) bool {
+	details := problem(err)
+	return details != nil && (details.HTTPStatus == http.StatusNotFound || details.HTTPStatus == http.StatusGone)
+}
+
+// refused reports whether the CA understood a new order and will not take it,
+// so that asking again the same way is of no use.
+func refused(err error) bool {
+	details := problem(err)
+	return details != nil && details.HTTPStatus >= 400 && details.HTTPStatus < 500 &&
+		details.HTTPStatus != http.StatusTooManyRequests && details.Type != problemNoAccount
+}
+
+// describe words a problem for people: the CA's own text, and each
+// subproblem's (RFC 8555 §6.7.1).
+func describe(details *acme.ProblemDetails) string {
+	if details == nil {
+		return "the CA gave no reason"
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s (%s)", details.Detail, strings.TrimPrefix(details.Type, "urn:ietf:params:acme:error:"))
+	for _, sub := range details.SubProblems {
+		fmt.Fprintf(&text, "; %s: %s", sub.Identifier.Value, sub.Detail)
+	}
+	return text.String()
+}
+
+// withRetryHint adds the time a rate limit ends to its error.
+func withRetryHint(err error) error {
+	var limited *acme.RateLimitedError
+	if errors.As(err, &limited) && limited.RetryAfter != "" {
+		return fmt.Errorf("%w%s", err, retryHint(limited.RetryAfter))
+	}
+	return err
+}
+
+func retryHint(header string) string {
+	if header == "" {
+		return ""
+	}
+	if seconds, err := strconv.Atoi(header); err == nil {
+		return fmt.Sprintf(" (the CA asks to retry after %s)", time.Duration(seconds)*time.Second)
+	}
+	return fmt.Sprintf(" (the CA asks to retry after %s)", header)
+}
+
+// parseRetryAfter reads a Retry-After header (RFC 9110 §10.2.3): seconds or a
+// date.
+func parseRetryAfter(header string, now time.Time) (time.Duration, bool) {
+	if header == "" {
+		return 0, false
+	}
+	if seconds, err := strconv.Atoi(header); err == nil && seconds >= 0 {
+		return time.Duration(seconds) * time.Second, true
+	}
+	if at, err := http.ParseTime(header); err == nil {
+		return max(at.Sub(now), 0), true
+	}
+	return 0, false
+}

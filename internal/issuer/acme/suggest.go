@@ -1,0 +1,87 @@
+package acme
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/go-acme/lego/v4/acme"
+
+	"github.com/certiform/terraform-provider-certificate/internal/lifecycle"
+)
+
+// ErrNoSuggestion says that the CA does not suggest renewal windows.
+var ErrNoSuggestion = errors.New("the CA offers no renewal information")
+
+// suggestionPause is the time between questions where the CA names none (RFC
+// 9773 §4.3.2: six hours).
+const suggestionPause = 6 * time.Hour
+
+// Suggest asks the CA when the certificate should be renewed (RFC 9773 §4.1).
+// The request is unauthenticated. It returns how long not to ask again, for an
+// error too. ErrNoSuggestion where the CA has no such service.
+func (i *Issuer) Suggest(ctx context.Context, certificate *x509.Certificate) (lifecycle.Suggestion, time.Duration, error) {
+	text, err := i.client.fetchDirectory(ctx)
+	if err != nil {
+		return lifecycle.Suggestion{}, 0, fmt.Errorf("reach the CA at %s: %w", i.config.DirectoryURL, err)
+	}
+	var directory acme.Directory
+	if err := json.Unmarshal(text, &directory); err != nil {
+		return lifecycle.Suggestion{}, 0, fmt.Errorf("read the directory of %s: %w", i.config.DirectoryURL, err)
+	}
+	if directory.RenewalInfo == "" {
+		return lifecycle.Suggestion{}, suggestionPause, ErrNoSuggestion
+	}
+	id, err := certificateID(certificate)
+	if err != nil {
+		return lifecycle.Suggestion{}, suggestionPause, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, directory.RenewalInfo+"/"+id, nil)
+	if err != nil {
+		return lifecycle.Suggestion{}, suggestionPause, err
+	}
+	response, body, err := i.client.do(request)
+	if err != nil {
+		return lifecycle.Suggestion{}, 0, fmt.Errorf("ask for renewal information: %w", err)
+	}
+	pause, ok := parseRetryAfter(response.Header.Get("Retry-After"), time.Now())
+	if !ok {
+		pause = suggestionPause
+	}
+	if response.StatusCode != http.StatusOK {
+		return lifecycle.Suggestion{}, pause, fmt.Errorf("ask for renewal information at %s: the CA answers %s", request.URL, response.Status)
+	}
+	var info acme.RenewalInfoResponse
+	if err := json.Unmarshal(body, &info); err != nil {
+		return lifecycle.Suggestion{}, pause, fmt.Errorf("ask for renewal information at %s: the answer is malformed", request.URL)
+	}
+	suggestion := lifecycle.Suggestion{Start: info.SuggestedWindow.Start, End: info.SuggestedWindow.End, ExplanationURL: info.ExplanationURL}
+	if !suggestion.Valid() {
+		return lifecycle.Suggestion{}, pause, fmt.Errorf("ask for renewal information at %s: the suggested window ends before it starts", request.URL)
+	}
+	return suggestion, pause, nil
+}
+
+// certificateID is the identifier of a certificate in renewal information (RFC
+// 9773 §4.1): key identifier and serial, base64url without padding.
+func certificateID(certificate *x509.Certificate) (string, error) {
+	if len(certificate.AuthorityKeyId) == 0 {
+		return "", errors.New("the certificate has no authority key identifier")
+	}
+	der, err := asn1.Marshal(certificate.SerialNumber)
+	if err != nil {
+		return "", fmt.Errorf("encode serial number: %w", err)
+	}
+	var serial asn1.RawValue
+	if _, err := asn1.Unmarshal(der, &serial); err != nil {
+		return "", fmt.Errorf("encode serial number: %w", err)
+	}
+	encode := base64.RawURLEncoding.EncodeToString
+	return encode(certificate.AuthorityKeyId) + "." + encode(serial.Bytes), nil
+}

@@ -1,0 +1,134 @@
+package order
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/certiform/terraform-provider-certificate/internal/pki"
+)
+
+// Status is where an order stands, in words that fit every CA.
+type Status string
+
+// The states an order goes through. Issued, Rejected and Expired are final.
+const (
+	// StatusPlanned: the intent is journalled, the CA may not have heard of it.
+	StatusPlanned Status = "planned"
+	// StatusAwaitingValidation: the CA waits to see the validation records.
+	StatusAwaitingValidation Status = "awaiting_validation"
+	// StatusIssuing: validated; the CA makes the certificate.
+	StatusIssuing Status = "issuing"
+	// StatusIssued: the certificate is in the journal.
+	StatusIssued Status = "issued"
+	// StatusRejected: the CA refused the order or its validation.
+	StatusRejected Status = "rejected"
+	// StatusExpired: the CA gave up on the order, or no longer knows it.
+	StatusExpired Status = "expired"
+)
+
+// Final reports whether the order will not change any more.
+func (s Status) Final() bool {
+	return s == StatusIssued || s == StatusRejected || s == StatusExpired
+}
+
+// Intent is one wish for one certificate. Two runs with equal intents want the
+// same certificate and share one journal.
+type Intent struct {
+	// Issuer identifies the CA and the account there.
+	Issuer string `json:"issuer"`
+	// Names are normalized DNS names; their order does not matter.
+	Names []string `json:"names"`
+	// Algorithm is the key to generate; empty when Request or KeyID says it.
+	Algorithm pki.Algorithm `json:"algorithm,omitempty"`
+	// KeyID is the stored key to use again; empty to generate one.
+	KeyID string `json:"key_id,omitempty"`
+	// Request is a signing request (DER) made elsewhere; nil to make one.
+	Request []byte `json:"request,omitempty"`
+	// Replaces is the fingerprint of the certificate to be replaced, empty for
+	// the first one.
+	Replaces string `json:"replaces,omitempty"`
+}
+
+// Key names the intent: 64 hex digits, equal for equal intents.
+func (i Intent) Key() string {
+	i.Names = pki.NameSet(i.Names)
+	text, err := json.Marshal(i)
+	if err != nil {
+		// Strings and bytes always encode.
+		return ""
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// Record is one validation record of an order.
+type Record struct {
+	// Domain is the name being validated, as in the order.
+	Domain string `json:"domain"`
+	// Name is where the CA looks, for instance _acme-challenge.example.com.
+	Name string `json:"name"`
+	// Target is where Name leads after CNAMEs; the record is written there.
+	Target string `json:"target"`
+	// Value is the text of the TXT record.
+	Value string `json:"value"`
+}
+
+// Journal is the whole memory of one order. Issuers read and write the part
+// below Status; the rest belongs to this package.
+type Journal struct {
+	Intent    Intent    `json:"intent"`
+	Lineage   string    `json:"lineage"`
+	KeyID     string    `json:"key_id,omitempty"`
+	Request   []byte    `json:"csr"`
+	CreatedAt time.Time `json:"created_at"`
+
+	// Predecessor is the certificate to be replaced (DER), nil for the first;
+	// PredecessorIssuer is the issuer it came from.
+	Predecessor       []byte `json:"predecessor,omitempty"`
+	PredecessorIssuer string `json:"predecessor_issuer,omitempty"`
+	// NotAfter is the end to ask the CA for; zero leaves it to the CA.
+	NotAfter time.Time `json:"not_after,omitzero"`
+
+	Status Status `json:"status"`
+	// Detail is the CA's own words on a rejection.
+	Detail string `json:"detail,omitempty"`
+	// OrderID identifies the order at the CA (ACME: its URL).
+	OrderID string `json:"order_id,omitempty"`
+	// Records are the validation records that are or may be published.
+	Records []Record `json:"records,omitempty"`
+	// Progress is the issuer's own note of how far it got.
+	Progress json.RawMessage `json:"progress,omitempty"`
+	// Certificate is the chain the CA issued, PEM, the leaf first.
+	Certificate []byte `json:"certificate,omitempty"`
+	// Wait is how long to wait before the next step; not kept.
+	Wait time.Duration `json:"-"`
+}
+
+const journalVersion = 1
+
+type journalFile struct {
+	Version int `json:"version"`
+	Journal
+}
+
+func encodeJournal(j Journal) ([]byte, error) {
+	return json.MarshalIndent(journalFile{journalVersion, j}, "", " ")
+}
+
+func decodeJournal(text []byte) (Journal, error) {
+	var file journalFile
+	if err := json.Unmarshal(text, &file); err != nil {
+		return Journal{}, fmt.Errorf("parse the order's journal: %w", err)
+	}
+	if file.Version != journalVersion {
+		return Journal{}, fmt.Errorf("the order's journal has version %d, this provider reads version %d: use the provider version that wrote it", file.Version, journalVersion)
+	}
+	return file.Journal, nil
+}
+
+// Names joins the names of the order for a message.
+func (j Journal) Names() string { return strings.Join(j.Intent.Names, ", ") }

@@ -1,0 +1,75 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/certiform/terraform-provider-certificate/internal/pki"
+)
+
+// ErrNoJournal says that nothing was ever journalled for an intent.
+var ErrNoJournal = errors.New("no journal for this order")
+
+func journalKey(i Intent) string        { return "journals/" + i.Key() }
+func keyKey(id string) string           { return "keys/" + id }
+func releasedKey(lineage string) string { return "released/" + lineage }
+
+// Load reads the journal of an intent; ErrNoJournal when there is none.
+func Load(ctx context.Context, keeper Keeper, i Intent) (Journal, error) {
+	text, err := keeper.Get(ctx, journalKey(i))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Journal{}, ErrNoJournal
+	}
+	if err != nil {
+		return Journal{}, fmt.Errorf("read the journal of the order for %q: %w", i.Names, err)
+	}
+	return decodeJournal(text)
+}
+
+// LoadKey reads a stored private key by its id.
+func LoadKey(ctx context.Context, keeper Keeper, id string) (pki.Key, error) {
+	text, err := keeper.Get(ctx, keyKey(id))
+	if err != nil {
+		return pki.Key{}, fmt.Errorf("read private key %s: %w", id, err)
+	}
+	key, err := pki.ParseKey(text)
+	if err != nil {
+		return pki.Key{}, fmt.Errorf("read private key %s: %w", id, err)
+	}
+	return key, nil
+}
+
+// StoreKey stores a private key under an id that was never used before.
+func StoreKey(ctx context.Context, keeper Keeper, id string, key pki.Key) error {
+	text, err := key.PEM()
+	if err != nil {
+		return err
+	}
+	if err := keeper.Put(ctx, keyKey(id), text); err != nil {
+		return fmt.Errorf("store private key %s: %w", id, err)
+	}
+	return nil
+}
+
+// Release marks a lineage as given up by its owner: its certificates and keys
+// stay, but a new wish no longer adopts them.
+func Release(ctx context.Context, keeper Keeper, lineage string) error {
+	if err := keeper.Put(ctx, releasedKey(lineage), []byte("{}\n")); err != nil {
+		return fmt.Errorf("release %s: %w", lineage, err)
+	}
+	return nil
+}
+
+// Released reports whether Release was called for a lineage.
+func Released(ctx context.Context, keeper Keeper, lineage string) (bool, error) {
+	_, err := keeper.Get(ctx, releasedKey(lineage))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look whether %s was released: %w", lineage, err)
+	}
+	return true, nil
+}

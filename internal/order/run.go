@@ -1,0 +1,297 @@
+package order
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/certiform/terraform-provider-certificate/internal/pki"
+)
+
+// Issuer drives orders at one CA.
+//
+// Step does the next thing the journal calls for and returns the journal as it
+// is then. It is idempotent: called again with an older journal it finds out
+// what was done already. It never places a second order for a journal that
+// names one. It returns soon, leaving the waiting to the caller through
+// Journal.Wait. With an error, the returned journal is still worth keeping.
+type Issuer interface {
+	Step(ctx context.Context, j Journal) (Journal, error)
+	// Withdraw takes back what Step published, whatever became of the order,
+	// and returns the journal without it. Nothing published is no error.
+	Withdraw(ctx context.Context, j Journal) (Journal, error)
+}
+
+// Keeper stores what must survive the process. Get returns an error that wraps
+// fs.ErrNotExist for what is not there. Lock waits for other holders, in any
+// process; it is free again when its holder died.
+type Keeper interface {
+	Get(ctx context.Context, key string) ([]byte, error)
+	Put(ctx context.Context, key string, data []byte) error
+	Lock(ctx context.Context, name string) (unlock func() error, err error)
+}
+
+// ErrRejected says that the CA refused the order or a validation; the order is
+// over and a later run places a new one.
+var ErrRejected = errors.New("the CA rejected the order")
+
+// ErrUnacceptable says that the CA returned a certificate that is not what was
+// ordered. It was not taken over.
+var ErrUnacceptable = errors.New("the issued certificate is not what was ordered")
+
+// Wish is what a run should lead to.
+type Wish struct {
+	Intent Intent
+	// Lineage is the identity all generations share; empty for the first,
+	// which gets a new one.
+	Lineage string
+	// Predecessor is the certificate to be replaced; nil for the first.
+	Predecessor       *x509.Certificate
+	PredecessorIssuer string
+	// NotAfter is the end to ask for; zero leaves it to the CA.
+	NotAfter time.Time
+	// Wait bounds the time spent on the order; an order that is still open
+	// then is returned as it is.
+	Wait time.Duration
+}
+
+// Runner drives orders to their end.
+type Runner struct {
+	Issuer Issuer
+	Keeper Keeper
+	Logger *slog.Logger
+	// Now is the clock for the dates of certificates and journals.
+	Now func() time.Time
+}
+
+// withdrawTimeout bounds the cleaning up after a cancelled or failed order.
+const withdrawTimeout = 1500 * time.Millisecond
+
+// Run finds or places the order for a wish and drives it until it is final or
+// the wait is over. An issued journal may come from an earlier run or another
+// machine. A rejected order is returned as ErrRejected, and the next Run with
+// the same wish starts a new one. When ctx ends, the records are withdrawn and
+// the journal stays for the next run.
+func (r *Runner) Run(ctx context.Context, w Wish) (Journal, error) {
+	unlock, err := r.Keeper.Lock(ctx, "order-"+w.Intent.Key())
+	if err != nil {
+		return Journal{}, fmt.Errorf("lock the order for %s: %w", w.Intent.Names, err)
+	}
+	defer func() {
+		if err := unlock(); err != nil {
+			r.Logger.WarnContext(ctx, "release order lock", "error", err)
+		}
+	}()
+	j, err := r.open(ctx, w)
+	if err != nil {
+		return Journal{}, err
+	}
+	if j.Status == StatusIssued {
+		return j, nil
+	}
+	resumed := j.OrderID != ""
+	j, err = r.drive(ctx, j, w.Wait)
+	if resumed && errors.Is(err, ErrRejected) {
+		// The order of an interrupted run died with it, for want of its records.
+		if j, err = r.restart(ctx, j, w); err == nil {
+			j, err = r.drive(ctx, j, w.Wait)
+		}
+	}
+	return j, err
+}
+
+// open loads the journal of a wish or starts one.
+func (r *Runner) open(ctx context.Context, w Wish) (Journal, error) {
+	j, err := Load(ctx, r.Keeper, w.Intent)
+	switch {
+	case errors.Is(err, ErrNoJournal):
+		return r.start(ctx, w)
+	case err != nil:
+		return Journal{}, err
+	}
+	switch j.Status {
+	case StatusIssued:
+		released, err := Released(ctx, r.Keeper, j.Lineage)
+		if err != nil {
+			return Journal{}, err
+		}
+		if released && w.Lineage == "" {
+			return r.start(ctx, w)
+		}
+		return j, nil
+	case StatusRejected, StatusExpired:
+		return r.restart(ctx, j, w)
+	}
+	return j, nil
+}
+
+// start makes key and request, and writes the journal before anything is asked
+// of the CA.
+func (r *Runner) start(ctx context.Context, w Wish) (Journal, error) {
+	j := Journal{
+		Intent: w.Intent, Lineage: w.Lineage, KeyID: w.Intent.KeyID, Request: w.Intent.Request,
+		CreatedAt: r.Now().UTC(), NotAfter: w.NotAfter.UTC(), Status: StatusPlanned,
+		PredecessorIssuer: w.PredecessorIssuer,
+	}
+	if w.Predecessor != nil {
+		j.Predecessor = w.Predecessor.Raw
+	}
+	if j.Lineage == "" {
+		j.Lineage = newID()
+	}
+	if len(j.Request) == 0 {
+		if err := r.prepareKey(ctx, &j); err != nil {
+			return Journal{}, err
+		}
+	}
+	return j, r.save(ctx, j)
+}
+
+func (r *Runner) prepareKey(ctx context.Context, j *Journal) error {
+	var key pki.Key
+	var err error
+	if j.KeyID != "" {
+		key, err = LoadKey(ctx, r.Keeper, j.KeyID)
+	} else {
+		j.KeyID = newID()
+		key, err = r.newKey(ctx, j.KeyID, j.Intent.Algorithm)
+	}
+	if err != nil {
+		return err
+	}
+	j.Request, err = pki.NewRequest(key, j.Intent.Names)
+	return err
+}
+
+func (r *Runner) newKey(ctx context.Context, id string, algorithm pki.Algorithm) (pki.Key, error) {
+	key, err := pki.GenerateKey(algorithm)
+	if err != nil {
+		return pki.Key{}, err
+	}
+	return key, StoreKey(ctx, r.Keeper, id, key)
+}
+
+// restart begins a new order for a wish whose last one failed, with the same
+// lineage, key and request: nothing was issued for them.
+func (r *Runner) restart(ctx context.Context, old Journal, w Wish) (Journal, error) {
+	if len(old.Records) > 0 {
+		cleaned, err := r.Issuer.Withdraw(ctx, old)
+		if err != nil {
+			return Journal{}, fmt.Errorf("withdraw the records of the failed order for %s: %w", old.Names(), err)
+		}
+		old = cleaned
+	}
+	j := Journal{
+		Intent: old.Intent, Lineage: old.Lineage, KeyID: old.KeyID, Request: old.Request,
+		CreatedAt: r.Now().UTC(), NotAfter: w.NotAfter.UTC(), Status: StatusPlanned,
+		Predecessor: old.Predecessor, PredecessorIssuer: old.PredecessorIssuer,
+	}
+	return j, r.save(ctx, j)
+}
+
+// drive steps until the order is final or the wait is over.
+func (r *Runner) drive(ctx context.Context, j Journal, wait time.Duration) (Journal, error) {
+	deadline := time.NewTimer(wait)
+	defer deadline.Stop()
+	for {
+		next, err := r.Issuer.Step(ctx, j)
+		if saveErr := r.save(context.WithoutCancel(ctx), next); saveErr != nil {
+			err = errors.Join(err, saveErr)
+		}
+		j = next
+		if err != nil {
+			return j, errors.Join(err, r.withdraw(ctx, &j))
+		}
+		if j.Status.Final() {
+			break
+		}
+		pause := time.NewTimer(j.Wait)
+		select {
+		case <-pause.C:
+		case <-deadline.C:
+			pause.Stop()
+			r.Logger.InfoContext(ctx, "order still open", "names", j.Intent.Names, "status", j.Status)
+			return j, nil
+		case <-ctx.Done():
+			pause.Stop()
+			return j, errors.Join(context.Cause(ctx), r.withdraw(ctx, &j))
+		}
+	}
+	return r.finish(ctx, j)
+}
+
+// finish cleans up after a final order and checks what was issued.
+func (r *Runner) finish(ctx context.Context, j Journal) (Journal, error) {
+	if j.Status != StatusIssued {
+		return j, errors.Join(fmt.Errorf("%w for %s: %s", ErrRejected, j.Names(), j.Detail), r.withdraw(ctx, &j))
+	}
+	if err := CheckIssued(j, r.Now()); err != nil {
+		j.Status, j.Detail, j.Certificate = StatusRejected, err.Error(), nil
+		return j, errors.Join(err, r.save(context.WithoutCancel(ctx), j), r.withdraw(ctx, &j))
+	}
+	// A record that stays behind does no harm and must not cost the certificate.
+	if err := r.withdraw(ctx, &j); err != nil {
+		r.Logger.WarnContext(ctx, "withdraw validation records", "names", j.Intent.Names, "error", err)
+	}
+	return j, nil
+}
+
+// withdraw takes the records back even when ctx has ended.
+func (r *Runner) withdraw(ctx context.Context, j *Journal) error {
+	if len(j.Records) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawTimeout)
+	defer cancel()
+	cleaned, err := r.Issuer.Withdraw(ctx, *j)
+	if err != nil {
+		return fmt.Errorf("withdraw validation records: %w", err)
+	}
+	*j = cleaned
+	return r.save(ctx, cleaned)
+}
+
+func (r *Runner) save(ctx context.Context, j Journal) error {
+	text, err := encodeJournal(j)
+	if err != nil {
+		return fmt.Errorf("encode the order's journal: %w", err)
+	}
+	if err := r.Keeper.Put(ctx, journalKey(j.Intent), text); err != nil {
+		return fmt.Errorf("save the journal of the order for %s: %w", j.Names(), err)
+	}
+	return nil
+}
+
+// CheckIssued tells whether the certificate in a journal is what was ordered:
+// the key and names of the request, dates that include now, and a chain in
+// order. The error wraps ErrUnacceptable.
+func CheckIssued(j Journal, now time.Time) error {
+	chain, err := pki.ParseCertificates(j.Certificate)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnacceptable, err)
+	}
+	leaf := chain[0]
+	if err := pki.CheckIssued(leaf, j.Request); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnacceptable, err)
+	}
+	if err := pki.CheckChain(chain); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnacceptable, err)
+	}
+	if !now.Before(leaf.NotAfter) {
+		return fmt.Errorf("%w: it expired on %s (now is %s)", ErrUnacceptable, leaf.NotAfter, now)
+	}
+	return nil
+}
+
+// newID makes a random identity: 20 hex digits.
+func newID() string {
+	var b [10]byte
+	// crypto/rand.Read never fails (Go 1.24).
+	_, _ = rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
