@@ -15,12 +15,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 )
 
 var (
-	// ErrNotFound reports that no value is stored under the key.
-	ErrNotFound = errors.New("nothing is stored under this key")
+	// ErrNotFound reports that no value is stored under the key; it wraps
+	// fs.ErrNotExist.
+	ErrNotFound = fmt.Errorf("nothing is stored under this key: %w", fs.ErrNotExist)
 
 	// ErrInvalidKey reports a key, prefix or lock name that [CheckKey] refuses.
 	ErrInvalidKey = errors.New("invalid storage key")

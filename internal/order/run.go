@@ -7,7 +7,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
@@ -73,26 +75,23 @@ type Runner struct {
 const withdrawTimeout = 1500 * time.Millisecond
 
 // Run finds or places the order for a wish and drives it until it is final or
-// the wait is over. An issued journal may come from an earlier run or another
-// machine. A rejected order is returned as ErrRejected, and the next Run with
-// the same wish starts a new one. When ctx ends, the records are withdrawn and
-// the journal stays for the next run.
-func (r *Runner) Run(ctx context.Context, w Wish) (Journal, error) {
+// the wait is over. Adopted says that the certificate was there already, issued
+// for an earlier run or another machine. A rejected order is returned as
+// ErrRejected, and the next Run with the same wish starts a new one. When ctx
+// ends, the records are withdrawn and the journal stays for the next run.
+func (r *Runner) Run(ctx context.Context, w Wish) (j Journal, adopted bool, err error) {
 	unlock, err := r.Keeper.Lock(ctx, "order-"+w.Intent.Key())
 	if err != nil {
-		return Journal{}, fmt.Errorf("lock the order for %s: %w", w.Intent.Names, err)
+		return Journal{}, false, fmt.Errorf("lock the order for %s: %w", strings.Join(w.Intent.Names, ", "), err)
 	}
 	defer func() {
 		if err := unlock(); err != nil {
 			r.Logger.WarnContext(ctx, "release order lock", "error", err)
 		}
 	}()
-	j, err := r.open(ctx, w)
-	if err != nil {
-		return Journal{}, err
-	}
-	if j.Status == StatusIssued {
-		return j, nil
+	j, err = r.open(ctx, w)
+	if err != nil || j.Status == StatusIssued {
+		return j, err == nil, err
 	}
 	resumed := j.OrderID != ""
 	j, err = r.drive(ctx, j, w.Wait)
@@ -102,7 +101,7 @@ func (r *Runner) Run(ctx context.Context, w Wish) (Journal, error) {
 			j, err = r.drive(ctx, j, w.Wait)
 		}
 	}
-	return j, err
+	return j, false, err
 }
 
 // open loads the journal of a wish or starts one.
@@ -116,11 +115,11 @@ func (r *Runner) open(ctx context.Context, w Wish) (Journal, error) {
 	}
 	switch j.Status {
 	case StatusIssued:
-		released, err := Released(ctx, r.Keeper, j.Lineage)
+		usable, err := r.adoptable(ctx, j, w)
 		if err != nil {
 			return Journal{}, err
 		}
-		if released && w.Lineage == "" {
+		if !usable {
 			return r.start(ctx, w)
 		}
 		return j, nil
@@ -128,6 +127,23 @@ func (r *Runner) open(ctx context.Context, w Wish) (Journal, error) {
 		return r.restart(ctx, j, w)
 	}
 	return j, nil
+}
+
+// adoptable reports whether the certificate of an earlier run can be taken
+// over: its owner did not give it up, and its key is still there.
+func (r *Runner) adoptable(ctx context.Context, j Journal, w Wish) (bool, error) {
+	released, err := Released(ctx, r.Keeper, j.Lineage)
+	if err != nil || (released && w.Lineage == "") {
+		return false, err
+	}
+	if j.KeyID == "" {
+		return true, nil
+	}
+	_, err = LoadKey(ctx, r.Keeper, j.KeyID)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // start makes key and request, and writes the journal before anything is asked

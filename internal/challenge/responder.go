@@ -1,0 +1,59 @@
+package challenge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/certiform/terraform-provider-certificate/dnsserver/client"
+)
+
+// responderTimeout bounds one request to the responder.
+const responderTimeout = 15 * time.Second
+
+// Responder publishes through the HTTP API of certificate-dns.
+type Responder struct{ api *client.Client }
+
+// NewResponder prepares a publisher for the responder at url; it sends nothing.
+func NewResponder(url, token string) (*Responder, error) {
+	api, err := client.New(url, token, &http.Client{Timeout: responderTimeout})
+	if err != nil {
+		return nil, err
+	}
+	return &Responder{api}, nil
+}
+
+// Publish implements Publisher.
+func (r *Responder) Publish(ctx context.Context, name, value string) error {
+	if err := r.api.Put(ctx, name, value); err != nil {
+		return fmt.Errorf("publish %s at the responder: %w", name, advise(err, name))
+	}
+	return nil
+}
+
+// Withdraw implements Publisher.
+func (r *Responder) Withdraw(ctx context.Context, name, value string) error {
+	if err := r.api.Delete(ctx, name, value); err != nil {
+		return fmt.Errorf("withdraw %s at the responder: %w", name, advise(err, name))
+	}
+	return nil
+}
+
+// advise adds what to do about the answers a configuration mistake leads to.
+func advise(err error, name string) error {
+	var answer *client.Error
+	if !errors.As(err, &answer) {
+		return err
+	}
+	switch answer.Status {
+	case http.StatusUnauthorized:
+		return fmt.Errorf("%w; check the token in validation.responder", err)
+	case http.StatusForbidden:
+		return fmt.Errorf("%w; give the token the name in the responder's configuration", err)
+	case http.StatusNotFound:
+		return fmt.Errorf("%w; create a CNAME record from %s to a name below the responder's zone", err, name)
+	}
+	return err
+}

@@ -1,0 +1,211 @@
+package challenge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/miekg/dns"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	maxParallel     = 16
+	firstLook       = 5 * time.Millisecond
+	slowestLook     = 5 * time.Second
+	zoneMemory      = 5 * time.Minute
+	defaultPatience = 2 * time.Minute
+)
+
+// Solver publishes records and waits until they are visible.
+type Solver struct {
+	Publisher Publisher
+	Resolver  *Resolver
+	Logger    *slog.Logger
+	// Patience bounds the wait for all authoritative servers; 0 means two
+	// minutes.
+	Patience time.Duration
+
+	mu    sync.Mutex
+	zones map[string]knownZone
+}
+
+// knownZone remembers the servers of a zone for the names of later orders.
+type knownZone struct {
+	servers []nameServer
+	until   time.Time
+}
+
+// Locate fills in the Target of each record by following CNAMEs.
+func (s *Solver) Locate(ctx context.Context, records []Record) ([]Record, error) {
+	located := slices.Clone(records)
+	group, ctx := parallel(ctx)
+	for n := range located {
+		group.Go(func() (err error) {
+			located[n].Target, err = s.Resolver.Follow(ctx, located[n].Name)
+			return err
+		})
+	}
+	return located, group.Wait()
+}
+
+// Present publishes all records at once and returns when every authoritative
+// server of their zones answers with all values. On an error some records may
+// be published: call Withdraw.
+func (s *Solver) Present(ctx context.Context, records []Record) error {
+	group, publishing := parallel(ctx)
+	for _, record := range records {
+		group.Go(func() error { return s.Publisher.Publish(publishing, record.Target, record.Value) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	patience := s.Patience
+	if patience == 0 {
+		patience = defaultPatience
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("not every authoritative server answered with the record within %s", patience))
+	defer cancel()
+	group, waiting := parallel(ctx)
+	for _, record := range records {
+		group.Go(func() error { return s.await(waiting, record) })
+	}
+	return group.Wait()
+}
+
+// Withdraw removes all records, going on past failures.
+func (s *Solver) Withdraw(ctx context.Context, records []Record) error {
+	failures := make([]error, len(records))
+	group := new(errgroup.Group)
+	group.SetLimit(maxParallel)
+	for n, record := range records {
+		group.Go(func() error {
+			failures[n] = s.Publisher.Withdraw(ctx, record.Target, record.Value)
+			return nil
+		})
+	}
+	_ = group.Wait() // the failures are kept apart
+	return errors.Join(failures...)
+}
+
+// await returns when every authoritative server answers with the record.
+func (s *Solver) await(ctx context.Context, record Record) error {
+	wait := firstLook
+	for {
+		laggard, err := s.look(ctx, record)
+		if err == nil && laggard == nil {
+			return nil
+		}
+		s.Logger.DebugContext(ctx, "record not visible yet", "name", record.Target, "reason", errors.Join(err, laggard))
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("wait for TXT %s: %w: %w", record.Target, context.Cause(ctx), errors.Join(err, laggard))
+		}
+		wait = min(wait*2, slowestLook)
+	}
+}
+
+// look asks all servers once. The laggard says which one does not have the
+// record; err, why the servers could not be found.
+func (s *Solver) look(ctx context.Context, record Record) (laggard, err error) {
+	servers, err := s.serversOf(ctx, record.Target)
+	if err != nil {
+		return nil, err
+	}
+	for _, server := range servers {
+		if laggard := server.lacks(ctx, record); laggard != nil {
+			return laggard, nil
+		}
+	}
+	return nil, nil
+}
+
+// serversOf finds the zone of a name, which costs one question, and its
+// servers, which are remembered.
+func (s *Solver) serversOf(ctx context.Context, name string) ([]nameServer, error) {
+	zone, err := s.Resolver.Zone(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	known, ok := s.zones[zone]
+	s.mu.Unlock()
+	if ok && time.Now().Before(known.until) {
+		return known.servers, nil
+	}
+	servers, err := s.Resolver.nameServers(ctx, zone)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.zones == nil {
+		s.zones = map[string]knownZone{}
+	}
+	s.zones[zone] = knownZone{servers, time.Now().Add(zoneMemory)}
+	return servers, nil
+}
+
+// lacks returns nil when every address of the server that can be reached
+// answers authoritatively with the record, and at least one can be.
+func (n nameServer) lacks(ctx context.Context, record Record) error {
+	question := new(dns.Msg).SetQuestion(dns.Fqdn(record.Target), dns.TypeTXT)
+	question.RecursionDesired = false
+	question.SetEdns0(1232, false)
+	var unreachable []error
+	for _, address := range n.addresses {
+		answer, err := exchange(ctx, address, question)
+		if errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.EADDRNOTAVAIL) {
+			// This machine has no route, IPv6 mostly: no word about the server.
+			unreachable = append(unreachable, fmt.Errorf("the name server %s (%s): %w", n.name, address, err))
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("the name server %s (%s): %w", n.name, address, err)
+		}
+		if reason := missing(answer, record); reason != "" {
+			return fmt.Errorf("the name server %s (%s) %s", n.name, address, reason)
+		}
+	}
+	if len(unreachable) == len(n.addresses) {
+		return errors.Join(unreachable...)
+	}
+	return nil
+}
+
+// missing says what is wrong with an answer; empty when the record is in it.
+func missing(answer *dns.Msg, record Record) string {
+	if answer.Rcode != dns.RcodeSuccess && answer.Rcode != dns.RcodeNameError {
+		return "answers " + dns.RcodeToString[answer.Rcode]
+	}
+	if !answer.Authoritative {
+		return "does not answer with authority: is the delegation right?"
+	}
+	values := 0
+	for _, rr := range answer.Answer {
+		txt, ok := rr.(*dns.TXT)
+		if !ok {
+			continue
+		}
+		values++
+		if strings.Join(txt.Txt, "") == record.Value {
+			return ""
+		}
+	}
+	return fmt.Sprintf("does not have the value yet (it has %d other values)", values)
+}
+
+func parallel(ctx context.Context) (*errgroup.Group, context.Context) {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(maxParallel)
+	return group, ctx
+}

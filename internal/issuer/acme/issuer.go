@@ -1,0 +1,426 @@
+package acme
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-acme/lego/v4/acme"
+	"github.com/go-acme/lego/v4/acme/api"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/certiform/terraform-provider-certificate/internal/challenge"
+	"github.com/certiform/terraform-provider-certificate/internal/issuer"
+	"github.com/certiform/terraform-provider-certificate/internal/order"
+	"github.com/certiform/terraform-provider-certificate/internal/pki"
+)
+
+// Config is one CA and the account there.
+type Config struct {
+	DirectoryURL         string
+	Email                string
+	TermsOfServiceAgreed bool
+	// CABundle is PEM to be trusted besides the system's roots.
+	CABundle string
+	// Profile is the certificate profile to ask for; empty for the CA's default
+	// (draft-ietf-acme-profiles-00).
+	Profile string
+}
+
+// Open implements issuer.Config.
+func (c Config) Open(keeper order.Keeper, solver issuer.Solver, logger *slog.Logger) (issuer.Issuer, error) {
+	return New(c, keeper, solver, logger)
+}
+
+// Ready implements issuer.Config.
+func (c Config) Ready() error {
+	if !c.TermsOfServiceAgreed {
+		return errors.New("terms_of_service_agreed is not set: read the terms of the CA and set it to true for this issuer")
+	}
+	return nil
+}
+
+// Endpoint implements issuer.Config.
+func (c Config) Endpoint() string { return c.DirectoryURL }
+
+// Issuer orders from one CA. It implements issuer.Issuer and issuer.Suggester.
+type Issuer struct {
+	config Config
+	keeper order.Keeper
+	solver issuer.Solver
+	logger *slog.Logger
+	client *client
+
+	// accountTurn holds one token; its holder may use registered.
+	accountTurn chan struct{}
+	registered  account
+}
+
+// New prepares an issuer; it sends nothing. The solver may be nil where no
+// order will be stepped, to ask Suggest only.
+func New(config Config, keeper order.Keeper, solver issuer.Solver, logger *slog.Logger) (*Issuer, error) {
+	client, err := newClient(config.DirectoryURL, []byte(config.CABundle))
+	if err != nil {
+		return nil, err
+	}
+	return &Issuer{
+		config: config, keeper: keeper, solver: solver, logger: logger, client: client,
+		accountTurn: make(chan struct{}, 1),
+	}, nil
+}
+
+// ID identifies the CA in intents and outputs: its directory URL.
+func (i *Issuer) ID() string { return "acme:" + i.config.DirectoryURL }
+
+// phase is the next thing to do for an order.
+type phase string
+
+const (
+	phaseAuthorize phase = "authorize" // read the authorizations, find what to publish
+	phasePresent   phase = "present"   // publish, wait until visible, answer
+	phaseValidate  phase = "validate"  // poll until the order is ready
+	phaseFinalize  phase = "finalize"  // send the signing request
+	phaseIssue     phase = "issue"     // poll until the certificate is there
+	phaseDownload  phase = "download"  // fetch it
+)
+
+// progress is the part of the journal that only this package reads.
+type progress struct {
+	Phase          phase    `json:"phase"`
+	AccountURL     string   `json:"account_url"`
+	Authorizations []string `json:"authorizations"`
+	Challenges     []string `json:"challenges,omitempty"`
+	Finalize       string   `json:"finalize"`
+	Certificate    string   `json:"certificate,omitempty"`
+	// Polls counts the polls of the current phase.
+	Polls int `json:"polls,omitempty"`
+}
+
+// Step implements order.Issuer.
+func (i *Issuer) Step(ctx context.Context, j order.Journal) (order.Journal, error) {
+	a, err := i.account(ctx)
+	if err != nil {
+		return j, err
+	}
+	s, err := i.client.open(ctx, a.URL, a.key.Signer())
+	if err != nil {
+		return j, fmt.Errorf("%s: %w", i.config.DirectoryURL, err)
+	}
+	if j.OrderID == "" {
+		next, err := i.place(s, a, j)
+		if isProblem(err, problemNoAccount) {
+			// Deactivated accounts answer unauthorized instead and stay an error.
+			return j, i.forgetAccount(ctx, a.URL)
+		}
+		return next, err
+	}
+	var p progress
+	if err := json.Unmarshal(j.Progress, &p); err != nil {
+		return j, fmt.Errorf("read the progress of order %s: %w", j.OrderID, err)
+	}
+	j.Wait = 0
+	next, p, err := i.advance(s, j, p)
+	text, encodeErr := json.Marshal(p)
+	if encodeErr != nil {
+		return j, errors.Join(err, encodeErr)
+	}
+	next.Progress = text
+	if err != nil {
+		return next, fmt.Errorf("order %s: %w", j.OrderID, withRetryHint(err))
+	}
+	return next, nil
+}
+
+// Withdraw implements order.Issuer. An order that still waits for its
+// validation goes back to publishing.
+func (i *Issuer) Withdraw(ctx context.Context, j order.Journal) (order.Journal, error) {
+	if len(j.Records) == 0 {
+		return j, nil
+	}
+	if err := i.solver.Withdraw(ctx, toChallenge(j.Records)); err != nil {
+		return j, err
+	}
+	j.Records = nil
+	var p progress
+	if json.Unmarshal(j.Progress, &p) == nil && (p.Phase == phasePresent || p.Phase == phaseValidate) {
+		p.Phase, p.Polls = phaseAuthorize, 0
+		text, err := json.Marshal(p)
+		if err != nil {
+			return j, err
+		}
+		j.Progress = text
+	}
+	return j, nil
+}
+
+// place sends newOrder (RFC 8555 §7.4).
+func (i *Issuer) place(s *session, a account, j order.Journal) (order.Journal, error) {
+	options := &api.OrderOptions{NotAfter: j.NotAfter, Profile: i.config.Profile, ReplacesCertID: i.replaces(j)}
+	created, err := call(s, func() (acme.ExtendedOrder, error) {
+		return s.Orders.NewWithOptions(j.Intent.Names, options)
+	})
+	if err != nil {
+		err = fmt.Errorf("place the order at %s: %w", i.config.DirectoryURL, withRetryHint(err))
+		if refused(err) {
+			j.Status, j.Detail = order.StatusRejected, describe(problem(err))
+		}
+		return j, err
+	}
+	j.OrderID, j.Status = created.Location, order.StatusAwaitingValidation
+	p := progress{Phase: phaseAuthorize, AccountURL: a.URL, Authorizations: created.Authorizations, Finalize: created.Finalize}
+	if created.Status == acme.StatusReady {
+		p.Phase = phaseFinalize
+	}
+	j.Progress, err = json.Marshal(p)
+	return j, err
+}
+
+// replaces is the identifier of the certificate the order replaces (RFC 9773
+// §5): only one from the same CA that shares a name with the order.
+func (i *Issuer) replaces(j order.Journal) string {
+	if len(j.Predecessor) == 0 || j.PredecessorIssuer != i.ID() {
+		return ""
+	}
+	predecessor, err := x509.ParseCertificate(j.Predecessor)
+	if err != nil || !slices.ContainsFunc(pki.Names(predecessor), func(name string) bool { return slices.Contains(j.Intent.Names, name) }) {
+		return ""
+	}
+	id, err := certificateID(predecessor)
+	if err != nil {
+		return ""
+	}
+	return id
+}
+
+func (i *Issuer) advance(s *session, j order.Journal, p progress) (order.Journal, progress, error) {
+	switch p.Phase {
+	case phaseAuthorize:
+		return i.authorize(s, j, p)
+	case phasePresent:
+		return i.present(s, j, p)
+	case phaseFinalize:
+		return i.finalize(s, j, p)
+	case phaseDownload:
+		return i.download(s, j, p)
+	case phaseValidate, phaseIssue:
+		return i.poll(s, j, p)
+	default:
+		return j, p, fmt.Errorf("the journal names the unknown phase %q: it was written by a newer provider", p.Phase)
+	}
+}
+
+// poll asks where the order stands and follows it.
+func (i *Issuer) poll(s *session, j order.Journal, p progress) (order.Journal, progress, error) {
+	current, err := call(s, func() (acme.ExtendedOrder, error) { return s.Orders.Get(j.OrderID) })
+	if isGone(err) {
+		j.Status, j.Detail = order.StatusExpired, "the CA no longer knows the order"
+		return j, p, nil
+	}
+	if err != nil {
+		return j, p, err
+	}
+	return i.follow(s, j, p, current.Order)
+}
+
+// follow turns the state of an order (RFC 8555 §7.1.6) into the next phase.
+func (i *Issuer) follow(s *session, j order.Journal, p progress, current acme.Order) (order.Journal, progress, error) {
+	switch current.Status {
+	case acme.StatusPending:
+		j.Status = order.StatusAwaitingValidation
+		return i.again(s, j, p, phaseValidate)
+	case acme.StatusReady:
+		p.Phase, p.Polls = phaseFinalize, 0
+		return j, p, nil
+	case acme.StatusProcessing:
+		j.Status = order.StatusIssuing
+		return i.again(s, j, p, phaseIssue)
+	case acme.StatusValid:
+		p.Phase, p.Certificate = phaseDownload, current.Certificate
+		return j, p, nil
+	default:
+		j.Status, j.Detail = order.StatusRejected, i.whyInvalid(s, p, current)
+		return j, p, nil
+	}
+}
+
+// again waits before the next poll: as long as the CA asks, else from a few
+// milliseconds up to five seconds.
+func (i *Issuer) again(s *session, j order.Journal, p progress, next phase) (order.Journal, progress, error) {
+	if p.Phase != next {
+		p.Phase, p.Polls = next, 0
+	}
+	j.Wait = s.retryAfterOf(j.OrderID)
+	if j.Wait == 0 {
+		j.Wait = pollWait(p.Polls)
+	}
+	p.Polls++
+	return j, p, nil
+}
+
+func pollWait(polls int) time.Duration {
+	wait := 10 * time.Millisecond
+	for range min(polls, 10) {
+		wait = wait * 5 / 2
+	}
+	return min(wait, 5*time.Second)
+}
+
+// authorize reads all authorizations (RFC 8555 §7.5) and notes the records of
+// those that are still pending.
+func (i *Issuer) authorize(s *session, j order.Journal, p progress) (order.Journal, progress, error) {
+	authorizations := make([]acme.Authorization, len(p.Authorizations))
+	group := parallel()
+	for n, url := range p.Authorizations {
+		group.Go(func() (err error) {
+			authorizations[n], err = call(s, func() (acme.Authorization, error) { return s.Authorizations.Get(url) })
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return j, p, fmt.Errorf("read the authorizations: %w", err)
+	}
+	var records []challenge.Record
+	p.Challenges = nil
+	for _, authorization := range authorizations {
+		switch authorization.Status {
+		case acme.StatusValid:
+			continue
+		case acme.StatusPending:
+		default:
+			j.Status, j.Detail = order.StatusRejected, whyUnauthorized(authorization)
+			return j, p, nil
+		}
+		offered := slices.IndexFunc(authorization.Challenges, func(c acme.Challenge) bool { return c.Type == challenge.DNS01 })
+		if offered < 0 {
+			return j, p, fmt.Errorf("the CA offers no %s validation for %s", challenge.DNS01, authorization.Identifier.Value)
+		}
+		chosen := authorization.Challenges[offered]
+		keyAuthorization, err := s.GetKeyAuthorization(chosen.Token)
+		if err != nil {
+			return j, p, fmt.Errorf("compute the validation value for %s: %w", authorization.Identifier.Value, err)
+		}
+		records = append(records, challenge.DNSRecord(authorization.Identifier.Value, keyAuthorization))
+		if chosen.Status == acme.StatusPending {
+			p.Challenges = append(p.Challenges, chosen.URL)
+		}
+	}
+	if len(records) == 0 {
+		p.Phase, p.Polls = phaseValidate, 0
+		return j, p, nil
+	}
+	located, err := i.solver.Locate(s.ctx, records)
+	if err != nil {
+		return j, p, err
+	}
+	j.Records, p.Phase = fromChallenge(located), phasePresent
+	return j, p, nil
+}
+
+// present publishes all records and tells the CA to look (RFC 8555 §7.5.1).
+func (i *Issuer) present(s *session, j order.Journal, p progress) (order.Journal, progress, error) {
+	if err := i.solver.Present(s.ctx, toChallenge(j.Records)); err != nil {
+		return j, p, err
+	}
+	group := parallel()
+	for _, url := range p.Challenges {
+		group.Go(func() error {
+			_, err := call(s, func() (acme.ExtendedChallenge, error) { return s.Challenges.New(url) })
+			if isProblem(err, problemMalformed) {
+				// A killed run may have answered it already.
+				_, err = call(s, func() (acme.ExtendedChallenge, error) { return s.Challenges.Get(url) })
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return j, p, fmt.Errorf("answer the challenges: %w", err)
+	}
+	p.Phase, p.Polls = phaseValidate, 0
+	j.Wait = pollWait(0)
+	return j, p, nil
+}
+
+// finalize sends the signing request (RFC 8555 §7.4). Where an earlier run did
+// that already, the CA says so and the order's state decides.
+func (i *Issuer) finalize(s *session, j order.Journal, p progress) (order.Journal, progress, error) {
+	current, err := call(s, func() (acme.ExtendedOrder, error) { return s.Orders.UpdateForCSR(p.Finalize, j.Request) })
+	if isProblem(err, problemOrderNotReady) {
+		return i.poll(s, j, p)
+	}
+	if refused(err) {
+		j.Status, j.Detail = order.StatusRejected, describe(problem(err))
+		return j, p, nil
+	}
+	if err != nil {
+		return j, p, fmt.Errorf("finalize: %w", err)
+	}
+	return i.follow(s, j, p, current.Order)
+}
+
+func (i *Issuer) download(s *session, j order.Journal, p progress) (order.Journal, progress, error) {
+	chain, err := call(s, func() ([]byte, error) {
+		chain, _, err := s.Certificates.Get(p.Certificate, true)
+		return chain, err
+	})
+	if err != nil {
+		return j, p, fmt.Errorf("download the certificate: %w", err)
+	}
+	j.Certificate, j.Status = chain, order.StatusIssued
+	return j, p, nil
+}
+
+// whyInvalid collects what the CA says about a failed order: its own error and
+// those of the authorizations.
+func (i *Issuer) whyInvalid(s *session, p progress, current acme.Order) string {
+	var reasons []string
+	if current.Error != nil {
+		reasons = append(reasons, describe(current.Error))
+	}
+	for _, url := range p.Authorizations {
+		authorization, err := call(s, func() (acme.Authorization, error) { return s.Authorizations.Get(url) })
+		if err == nil && authorization.Status != acme.StatusValid && authorization.Status != acme.StatusPending {
+			reasons = append(reasons, whyUnauthorized(authorization))
+		}
+	}
+	if len(reasons) == 0 {
+		return fmt.Sprintf("the order is %s and the CA gave no reason", current.Status)
+	}
+	return strings.Join(reasons, "; ")
+}
+
+func whyUnauthorized(a acme.Authorization) string {
+	for _, c := range a.Challenges {
+		if c.Error != nil {
+			return fmt.Sprintf("%s: %s", a.Identifier.Value, describe(c.Error))
+		}
+	}
+	return fmt.Sprintf("%s: the authorization is %s", a.Identifier.Value, a.Status)
+}
+
+func parallel() *errgroup.Group {
+	group := new(errgroup.Group)
+	group.SetLimit(maxConnections)
+	return group
+}
+
+func toChallenge(records []order.Record) []challenge.Record {
+	converted := make([]challenge.Record, len(records))
+	for n, r := range records {
+		converted[n] = challenge.Record(r)
+	}
+	return converted
+}
+
+func fromChallenge(records []challenge.Record) []order.Record {
+	converted := make([]order.Record, len(records))
+	for n, r := range records {
+		converted[n] = order.Record(r)
+	}
+	return converted
+}

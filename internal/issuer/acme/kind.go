@@ -1,0 +1,111 @@
+package acme
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/certiform/terraform-provider-certificate/internal/issuer"
+	"github.com/certiform/terraform-provider-certificate/internal/kind"
+	"github.com/certiform/terraform-provider-certificate/internal/pki"
+)
+
+// LetsEncrypt is the production directory of Let's Encrypt, the default CA.
+const LetsEncrypt = "https://acme-v02.api.letsencrypt.org/directory"
+
+// The environment variables that stand in for attributes that are not set.
+const (
+	EnvDirectoryURL = "CERTIFICATE_ACME_DIRECTORY_URL"
+	EnvEmail        = "CERTIFICATE_ACME_EMAIL"
+	EnvCABundle     = "CERTIFICATE_ACME_CA_BUNDLE_PEM"
+	EnvTerms        = "CERTIFICATE_ACME_TERMS_OF_SERVICE_AGREED"
+)
+
+type block struct {
+	DirectoryURL         types.String `tfsdk:"directory_url"`
+	Email                types.String `tfsdk:"email"`
+	TermsOfServiceAgreed types.Bool   `tfsdk:"terms_of_service_agreed"`
+	CABundlePEM          types.String `tfsdk:"ca_bundle_pem"`
+	Profile              types.String `tfsdk:"profile"`
+}
+
+// Kind describes an ACME CA in the provider's configuration.
+func Kind(getenv func(string) string) kind.Kind[issuer.Config, schema.Attribute] {
+	return kind.Kind[issuer.Config, schema.Attribute]{
+		Name:    "acme",
+		Summary: "A CA that speaks ACME (RFC 8555), such as Let's Encrypt.",
+		Attributes: map[string]schema.Attribute{
+			"directory_url": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: fmt.Sprintf("URL of the CA's ACME directory. Environment: `%s`. Default: Let's Encrypt production, `%s`.", EnvDirectoryURL, LetsEncrypt),
+			},
+			"email": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: fmt.Sprintf("Contact address of the account, for the CA's notices. Another address means another account. Environment: `%s`. Default: none.", EnvEmail),
+			},
+			"terms_of_service_agreed": schema.BoolAttribute{
+				Optional:            true,
+				MarkdownDescription: fmt.Sprintf("Whether you agree to the CA's terms of service. Nothing is ordered before you do. Environment: `%s`. Default: `false`.", EnvTerms),
+			},
+			"ca_bundle_pem": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: fmt.Sprintf("Root certificates (PEM) to trust for the CA's HTTPS besides those of the system; for private CAs. Environment: `%s`. Default: none.", EnvCABundle),
+			},
+			"profile": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: "Certificate profile to ask the CA for, such as `tlsserver` at Let's Encrypt. Default: the CA's choice.",
+			},
+		},
+		New: func(ctx context.Context, at path.Path, object types.Object) (issuer.Config, diag.Diagnostics) {
+			var b block
+			diags := object.As(ctx, &b, basetypes.ObjectAsOptions{})
+			if diags.HasError() {
+				return nil, diags
+			}
+			config := FromEnvironment(getenv)
+			override(&config.DirectoryURL, b.DirectoryURL)
+			override(&config.Email, b.Email)
+			override(&config.CABundle, b.CABundlePEM)
+			override(&config.Profile, b.Profile)
+			if !b.TermsOfServiceAgreed.IsNull() {
+				config.TermsOfServiceAgreed = b.TermsOfServiceAgreed.ValueBool()
+			}
+			if u, err := url.Parse(config.DirectoryURL); err != nil || u.Scheme != "https" || u.Host == "" {
+				diags.AddAttributeError(at.AtName("directory_url"), "No ACME directory",
+					fmt.Sprintf("%q is no https URL. Write the directory URL that the CA documents, for instance %s.", config.DirectoryURL, LetsEncrypt))
+			}
+			if config.CABundle != "" {
+				if _, err := pki.ParseCertificates([]byte(config.CABundle)); err != nil {
+					diags.AddAttributeError(at.AtName("ca_bundle_pem"), "No usable root certificates",
+						fmt.Sprintf("The text cannot be used: %s. Give certificates in PEM, for instance with file(\"ca.pem\").", err))
+				}
+			}
+			return config, diags
+		},
+	}
+}
+
+// FromEnvironment is the issuer when nothing is configured: Let's Encrypt, or
+// what the environment says.
+func FromEnvironment(getenv func(string) string) Config {
+	config := Config{
+		DirectoryURL: LetsEncrypt, Email: getenv(EnvEmail), CABundle: getenv(EnvCABundle),
+		TermsOfServiceAgreed: getenv(EnvTerms) == "true",
+	}
+	if directory := getenv(EnvDirectoryURL); directory != "" {
+		config.DirectoryURL = directory
+	}
+	return config
+}
+
+func override(setting *string, configured types.String) {
+	if !configured.IsNull() {
+		*setting = configured.ValueString()
+	}
+}

@@ -1,0 +1,54 @@
+// Package issuer is the family of certificate authorities: what each of them
+// must offer, and what some offer besides.
+//
+// Each kind of CA has a folder of its own below this one. The package holds no
+// behaviour; who orders, waits and journals is package order.
+package issuer
+
+import (
+	"context"
+	"crypto/x509"
+	"log/slog"
+	"time"
+
+	"github.com/certiform/terraform-provider-certificate/internal/challenge"
+	"github.com/certiform/terraform-provider-certificate/internal/lifecycle"
+	"github.com/certiform/terraform-provider-certificate/internal/order"
+)
+
+// Config is a configured CA that was not contacted yet.
+type Config interface {
+	// Open prepares the issuer; it sends nothing.
+	Open(keeper order.Keeper, solver Solver, logger *slog.Logger) (Issuer, error)
+	// Ready returns what still has to be configured before an order can be
+	// placed. It asks nobody, so that a plan can refuse.
+	Ready() error
+	// Endpoint is the URL of the CA.
+	Endpoint() string
+}
+
+// Issuer places orders at one CA.
+type Issuer interface {
+	order.Issuer
+	// ID identifies the CA in intents: equal for equal CAs, whatever they are
+	// called in configuration.
+	ID() string
+}
+
+// Suggester is an Issuer whose CA says when a certificate should be renewed.
+type Suggester interface {
+	// Suggest returns the CA's window and how long not to ask again; that also
+	// counts when it returns an error.
+	Suggest(ctx context.Context, certificate *x509.Certificate) (lifecycle.Suggestion, time.Duration, error)
+}
+
+// Solver makes validation records visible to CAs.
+type Solver interface {
+	// Locate fills in where each record has to be written.
+	Locate(ctx context.Context, records []challenge.Record) ([]challenge.Record, error)
+	// Present writes the records and returns once every authoritative server
+	// answers with them. Records that are there already are no error.
+	Present(ctx context.Context, records []challenge.Record) error
+	// Withdraw removes the records. Records that are gone already are no error.
+	Withdraw(ctx context.Context, records []challenge.Record) error
+}

@@ -1,0 +1,267 @@
+package provider
+
+import (
+	"context"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/provider"
+	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/certiform/terraform-provider-certificate/internal/challenge"
+	"github.com/certiform/terraform-provider-certificate/internal/custody"
+	"github.com/certiform/terraform-provider-certificate/internal/issuer"
+	"github.com/certiform/terraform-provider-certificate/internal/issuer/acme"
+	"github.com/certiform/terraform-provider-certificate/internal/kind"
+)
+
+var _ provider.Provider = (*certificateProvider)(nil)
+
+type certificateProvider struct {
+	version string
+	options Options
+}
+
+// New returns the provider's constructor, as the framework's server takes it.
+func New(version string, options Options) func() provider.Provider {
+	options = options.withDefaults()
+	return func() provider.Provider { return &certificateProvider{version, options} }
+}
+
+// The families of alternatives. A new issuer, validation method or storage is
+// one file and one line here.
+func (p *certificateProvider) issuerKinds() []kind.Kind[issuer.Config, schema.Attribute] {
+	return []kind.Kind[issuer.Config, schema.Attribute]{acme.Kind(p.options.Getenv)}
+}
+
+func (p *certificateProvider) validationKinds() []kind.Kind[challenge.Publisher, schema.Attribute] {
+	return []kind.Kind[challenge.Publisher, schema.Attribute]{challenge.ResponderKind(p.options.Getenv)}
+}
+
+func (p *certificateProvider) storageKinds() []kind.Kind[custody.Store, schema.Attribute] {
+	return []kind.Kind[custody.Store, schema.Attribute]{custody.DirectoryKind(p.options.Getenv)}
+}
+
+// blocks makes the nested attributes of a family.
+func blocks[T any](family []kind.Kind[T, schema.Attribute]) map[string]schema.Attribute {
+	attributes := make(map[string]schema.Attribute, len(family))
+	for _, k := range family {
+		attributes[k.Name] = schema.SingleNestedAttribute{Optional: true, MarkdownDescription: k.Summary, Attributes: k.Attributes}
+	}
+	return attributes
+}
+
+func (p *certificateProvider) Metadata(_ context.Context, _ provider.MetadataRequest, response *provider.MetadataResponse) {
+	response.TypeName, response.Version = "certificate", p.version
+}
+
+func (p *certificateProvider) Schema(_ context.Context, _ provider.SchemaRequest, response *provider.SchemaResponse) {
+	issuers, validation, storage := p.issuerKinds(), p.validationKinds(), p.storageKinds()
+	validationBlocks := blocks(validation)
+	validationBlocks["resolvers"] = schema.ListAttribute{
+		Optional: true, ElementType: types.StringType,
+		MarkdownDescription: "Recursive DNS resolvers, as `host` or `host:port`, to find zones and CNAMEs with. Environment: `" + envResolvers + "` (comma-separated). Default: those of the system.",
+	}
+	storageBlocks := blocks(storage)
+	storageBlocks["encryption"] = schema.SingleNestedAttribute{
+		Optional:            true,
+		MarkdownDescription: "Encrypt everything that is stored.",
+		Attributes: map[string]schema.Attribute{
+			"age_identity": schema.StringAttribute{
+				Optional: true, Sensitive: true,
+				MarkdownDescription: "age identity (`AGE-SECRET-KEY-1…`, from `age-keygen`) to encrypt to and decrypt with. Environment: `" + envAgeIdentity + "`.",
+			},
+		},
+	}
+	response.Schema = schema.Schema{
+		MarkdownDescription: "Keeps certificates valid and installs them on servers.",
+		Attributes: map[string]schema.Attribute{
+			"issuers": schema.MapNestedAttribute{
+				Optional:            true,
+				MarkdownDescription: "The CAs to order from, by a name of your choice that `certificate_renewal.issuer` refers to. Default: one `acme` issuer called `default`, for Let's Encrypt or what the environment says.",
+				NestedObject: schema.NestedAttributeObject{
+					Attributes: blocks(issuers),
+					Validators: []validator.Object{kind.ExactlyOne(kind.Names(issuers))},
+				},
+			},
+			"validation": schema.SingleNestedAttribute{
+				Optional:            true,
+				MarkdownDescription: "How validation records get published, for all renewals. Default: `responder` with what the environment says.",
+				Attributes:          validationBlocks,
+				Validators:          []validator.Object{kind.AtMostOne(kind.Names(validation))},
+			},
+			"storage": schema.SingleNestedAttribute{
+				Optional:            true,
+				MarkdownDescription: "Where account keys, private keys, order journals and locks are kept, outside of Terraform's state. Default: `directory`.",
+				Attributes:          storageBlocks,
+				Validators:          []validator.Object{kind.AtMostOne(kind.Names(storage))},
+			},
+		},
+	}
+}
+
+type providerModel struct {
+	Issuers    types.Map    `tfsdk:"issuers"`
+	Validation types.Object `tfsdk:"validation"`
+	Storage    types.Object `tfsdk:"storage"`
+}
+
+func (p *certificateProvider) Configure(ctx context.Context, request provider.ConfigureRequest, response *provider.ConfigureResponse) {
+	var model providerModel
+	response.Diagnostics.Append(request.Config.Get(ctx, &model)...)
+	if response.Diagnostics.HasError() {
+		return
+	}
+	s := &services{
+		logger: newLogger(), opened: map[string]issuer.Issuer{},
+		incomplete: model.Issuers.IsUnknown() || hasUnknown(model.Storage) || hasUnknown(model.Validation),
+	}
+	s.issuers = p.configureIssuers(ctx, model.Issuers, &response.Diagnostics)
+	s.store = p.configureStorage(ctx, model.Storage, &response.Diagnostics)
+	s.solver = p.configureValidation(ctx, model.Validation, s, &response.Diagnostics)
+	if response.Diagnostics.HasError() {
+		return
+	}
+	endpoints := make([]string, 0, len(s.issuers))
+	for _, config := range s.issuers {
+		endpoints = append(endpoints, config.Endpoint())
+	}
+	var err error
+	if s.now, s.shifted, err = p.options.clock(endpoints); err != nil {
+		response.Diagnostics.AddError("The provider's clock cannot be moved", err.Error()+".")
+		return
+	}
+	response.ResourceData = s
+}
+
+func (p *certificateProvider) configureIssuers(ctx context.Context, configured types.Map, diags *diag.Diagnostics) map[string]issuer.Config {
+	if configured.IsNull() {
+		return map[string]issuer.Config{"default": acme.FromEnvironment(p.options.Getenv)}
+	}
+	issuers := map[string]issuer.Config{}
+	for name, element := range configured.Elements() {
+		object, ok := element.(types.Object)
+		if !ok || object.IsUnknown() || hasUnknown(object) {
+			continue // known at apply; renewals that name it say so
+		}
+		at := path.Root("issuers").AtMapKey(name)
+		_, config, more := kind.New(ctx, p.issuerKinds(), at, object)
+		diags.Append(more...)
+		if config != nil {
+			issuers[name] = config
+		}
+	}
+	return issuers
+}
+
+// configureStorage opens the storage. Nil where a value is not known yet.
+func (p *certificateProvider) configureStorage(ctx context.Context, configured types.Object, diags *diag.Diagnostics) custody.Store {
+	if hasUnknown(configured) {
+		return nil
+	}
+	at := path.Root("storage")
+	name, store, more := kind.New(ctx, p.storageKinds(), at, configured)
+	diags.Append(more...)
+	if name == "" && !diags.HasError() {
+		directory, err := custody.DirectoryFromEnvironment(p.options.Getenv)
+		if err == nil {
+			store, err = custody.OpenDirectory(directory)
+		}
+		if err != nil {
+			diags.AddAttributeError(at, "Storage directory not usable", err.Error()+".")
+			return nil
+		}
+		if system, ok := custody.Ephemeral(p.options.Getenv); ok && p.options.Getenv(custody.EnvDirectory) == "" {
+			diags.AddAttributeWarning(at, "The storage may not survive this run",
+				"This seems to be a runner of "+system+", and storage is not configured: account keys, private keys and unfinished orders are kept in "+directory+
+					". Configure a directory that lasts; otherwise the next run has to order anew.")
+		}
+	}
+	if diags.HasError() {
+		return nil
+	}
+	identity := p.options.Getenv(envAgeIdentity)
+	if encryption, ok := configured.Attributes()["encryption"].(types.Object); ok && !encryption.IsNull() {
+		if own, ok := encryption.Attributes()["age_identity"].(types.String); ok && !own.IsNull() {
+			identity = own.ValueString()
+		}
+	}
+	sealed, err := custody.Seal(store, custody.NewSecret(identity))
+	if err != nil {
+		diags.AddAttributeError(at.AtName("encryption").AtName("age_identity"), "No usable age identity", err.Error()+".")
+	}
+	return sealed
+}
+
+// configureValidation prepares the solver. Nil where nothing is configured or a
+// value is not known yet.
+func (p *certificateProvider) configureValidation(ctx context.Context, configured types.Object, s *services, diags *diag.Diagnostics) issuer.Solver {
+	if hasUnknown(configured) {
+		return nil
+	}
+	at := path.Root("validation")
+	name, publisher, more := kind.New(ctx, p.validationKinds(), at, configured)
+	diags.Append(more...)
+	if name == "" {
+		var err error
+		if publisher, err = challenge.ResponderFromEnvironment(p.options.Getenv); err != nil {
+			diags.AddAttributeError(at, "No usable responder", err.Error()+".")
+		}
+	}
+	if publisher == nil || diags.HasError() {
+		return nil
+	}
+	resolver, err := p.resolver(ctx, configured)
+	if err != nil {
+		diags.AddAttributeError(at.AtName("resolvers"), "No usable DNS resolvers", err.Error()+".")
+		return nil
+	}
+	return &challenge.Solver{Publisher: publisher, Resolver: resolver, Logger: s.logger}
+}
+
+// resolver asks the configured resolvers. In the lab, where those are on this
+// machine, the authoritative servers may be at another port than 53.
+func (p *certificateProvider) resolver(ctx context.Context, configured types.Object) (*challenge.Resolver, error) {
+	var servers []string
+	if list, ok := configured.Attributes()["resolvers"].(types.List); ok && !list.IsNull() {
+		if diags := list.ElementsAs(ctx, &servers, false); diags.HasError() {
+			return nil, diagError(diags)
+		}
+	} else if text := p.options.Getenv(envResolvers); text != "" {
+		servers = strings.Split(text, ",")
+	}
+	if len(servers) == 0 {
+		return challenge.SystemResolver()
+	}
+	resolver, local := &challenge.Resolver{AuthoritativePort: 53}, true
+	for _, server := range servers {
+		if _, _, err := net.SplitHostPort(server); err != nil {
+			server = net.JoinHostPort(server, "53")
+		}
+		resolver.Servers = append(resolver.Servers, server)
+		local = local && isLoopback("dns://"+server)
+	}
+	if text := p.options.Getenv(envNameServerPort); text != "" && local {
+		port, err := strconv.ParseUint(text, 10, 16)
+		if err != nil {
+			return nil, invalidPort(text)
+		}
+		resolver.AuthoritativePort = int(port)
+	}
+	return resolver, nil
+}
+
+func (p *certificateProvider) Resources(context.Context) []func() resource.Resource {
+	return []func() resource.Resource{newRenewalResource}
+}
+
+func (p *certificateProvider) DataSources(context.Context) []func() datasource.DataSource {
+	return nil
+}

@@ -1,0 +1,212 @@
+package provider
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/certiform/terraform-provider-certificate/internal/issuer"
+	"github.com/certiform/terraform-provider-certificate/internal/issuer/acme"
+	"github.com/certiform/terraform-provider-certificate/internal/lifecycle"
+	"github.com/certiform/terraform-provider-certificate/internal/order"
+	"github.com/certiform/terraform-provider-certificate/internal/pki"
+)
+
+const (
+	// maxAdoptions bounds how many generations ahead of the state the storage
+	// may be.
+	maxAdoptions = 100
+	// suggestTimeout bounds the question for the CA's opinion in a refresh.
+	suggestTimeout = 5 * time.Second
+	// suggestRetry is how long not to ask again after a failure without an
+	// answer.
+	suggestRetry = 10 * time.Minute
+)
+
+// obtain leads from the certificate in the model, if any, to the one that is
+// wanted, and writes it into the model. Where the storage has newer generations
+// than the state (lost, rolled back, or another machine was faster), it follows
+// them and orders only when the newest is due too.
+func (r *renewalResource) obtain(ctx context.Context, m *renewalModel, w wanted) error {
+	if r.services.store == nil || r.services.solver == nil {
+		return errors.New("the provider's storage or validation is not configured")
+	}
+	name, err := r.services.issuerName(m.Issuer)
+	if err != nil {
+		return err
+	}
+	open, err := r.services.issuer(name)
+	if err != nil {
+		return err
+	}
+	runner := order.Runner{Issuer: open, Keeper: r.services.store, Logger: r.services.logger, Now: r.services.now}
+	for range maxAdoptions {
+		wish, err := r.wish(*m, w, open)
+		if err != nil {
+			return err
+		}
+		j, adopted, err := runner.Run(ctx, wish)
+		if err != nil {
+			return err
+		}
+		m.ID = types.StringValue(j.Lineage)
+		if j.Status != order.StatusIssued {
+			m.setOpen(j.Status, "the CA has not finished the order "+j.OrderID)
+			return nil
+		}
+		chain, err := pki.ParseCertificates(j.Certificate)
+		if err != nil {
+			return fmt.Errorf("the journal of the order: %w", err)
+		}
+		m.setIssued(chain, j.KeyID)
+		m.Generation = types.Int64Value(m.Generation.ValueInt64() + 1)
+		m.IssuerUsed = types.StringValue(name)
+		if !adopted || !lifecycle.Decide(facts(m, nil), w.policy, r.services.now()).Due() {
+			break
+		}
+	}
+	return r.setKey(ctx, m, w)
+}
+
+// wish says what the next order should lead to.
+func (r *renewalResource) wish(m renewalModel, w wanted, open issuer.Issuer) (order.Wish, error) {
+	current, err := m.leaf()
+	if err != nil {
+		return order.Wish{}, err
+	}
+	wish := order.Wish{
+		Intent:  w.intent(open.ID(), current, m.PrivateKeyID.ValueString()),
+		Lineage: m.ID.ValueString(), Predecessor: current, Wait: w.wait,
+	}
+	if used, ok := r.services.issuers[m.IssuerUsed.ValueString()]; ok && current != nil {
+		before, err := r.services.issuer(m.IssuerUsed.ValueString())
+		if err != nil {
+			return order.Wish{}, fmt.Errorf("%s: %w", used.Endpoint(), err)
+		}
+		wish.PredecessorIssuer = before.ID()
+	}
+	if r.services.shifted {
+		// A CA with the real clock would issue what is old by ours.
+		now := r.services.now()
+		wish.NotAfter = now.Add(90*24*time.Hour - time.Second)
+		if last := lifecycle.LongestEnd(now); wish.NotAfter.After(last) {
+			wish.NotAfter = last
+		}
+	}
+	return wish, nil
+}
+
+// setKey writes the private key into the model where the configuration says so.
+func (r *renewalResource) setKey(ctx context.Context, m *renewalModel, w wanted) error {
+	m.PrivateKeyPEM = types.StringNull()
+	if w.custody != custodyState || m.PrivateKeyID.IsNull() {
+		return nil
+	}
+	key, err := order.LoadKey(ctx, r.services.store, m.PrivateKeyID.ValueString())
+	if err != nil {
+		return err
+	}
+	text, err := key.PEM()
+	if err != nil {
+		return err
+	}
+	m.PrivateKeyPEM = types.StringValue(string(text))
+	return nil
+}
+
+// privateState is what the framework keeps for the provider beside the state.
+type privateState interface {
+	GetKey(ctx context.Context, key string) ([]byte, diag.Diagnostics)
+	SetKey(ctx context.Context, key string, value []byte) diag.Diagnostics
+}
+
+const suggestionKey = "ari"
+
+// suggestionMemory is the CA's last word on a certificate.
+type suggestionMemory struct {
+	Fingerprint string                `json:"fingerprint"`
+	Suggestion  *lifecycle.Suggestion `json:"suggestion,omitempty"`
+	AskAfter    time.Time             `json:"ask_after"`
+}
+
+// decide makes the one decision about the certificate in the model and writes
+// it there.
+func (r *renewalResource) decide(ctx context.Context, m *renewalModel, w wanted, private privateState, diags *diag.Diagnostics) {
+	if m.Certificate.IsNull() {
+		return
+	}
+	now := r.services.now()
+	var suggestion *lifecycle.Suggestion
+	if w.policy.UseSuggestion {
+		suggestion = r.suggestion(ctx, m, now, private, diags)
+	}
+	d := lifecycle.Decide(facts(m, suggestion), w.policy, now)
+	if d.Shortened {
+		diags.AddAttributeWarning(path.Root("renewal").AtName("window_days"), "The renewal window is longer than the certificate lives",
+			fmt.Sprintf("%d days do not fit into the life from %s to %s. A third of the life is used: it is renewed from %s on. Write a smaller number.",
+				w.policy.WindowDays, m.NotBefore.ValueString(), m.NotAfter.ValueString(), d.WindowOpensAt.UTC().Format(time.RFC3339)))
+	}
+	m.setDecision(d)
+}
+
+// facts are the dates and the CA's opinion of the certificate in a model.
+func facts(m *renewalModel, suggestion *lifecycle.Suggestion) lifecycle.Certificate {
+	leaf, err := m.leaf()
+	if err != nil || leaf == nil {
+		return lifecycle.Certificate{}
+	}
+	return lifecycle.Certificate{NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, Fingerprint: pki.Fingerprint(leaf), Suggestion: suggestion}
+}
+
+// suggestion returns the CA's word on the certificate, asking only when the
+// last answer allows it. A failure is a warning and leaves the last word.
+func (r *renewalResource) suggestion(ctx context.Context, m *renewalModel, now time.Time, private privateState, diags *diag.Diagnostics) *lifecycle.Suggestion {
+	leaf, err := m.leaf()
+	if err != nil || leaf == nil {
+		return nil
+	}
+	memory := recall(ctx, private, pki.Fingerprint(leaf))
+	if now.Before(memory.AskAfter) {
+		return memory.Suggestion
+	}
+	if _, ok := r.services.issuers[m.IssuerUsed.ValueString()]; !ok {
+		return memory.Suggestion
+	}
+	open, err := r.services.issuer(m.IssuerUsed.ValueString())
+	suggester, ok := open.(issuer.Suggester)
+	if err != nil || !ok {
+		return memory.Suggestion
+	}
+	ctx, cancel := context.WithTimeout(ctx, suggestTimeout)
+	defer cancel()
+	said, pause, err := suggester.Suggest(ctx, leaf)
+	switch {
+	case err == nil:
+		memory.Suggestion = &said
+	case errors.Is(err, acme.ErrNoSuggestion):
+	default:
+		pause = max(pause, suggestRetry)
+		diags.AddWarning("The CA did not say when to renew",
+			fmt.Sprintf("%s. The renewal time is computed from the certificate's life instead.", err))
+	}
+	memory.AskAfter = now.Add(pause)
+	if text, err := json.Marshal(memory); err == nil && private != nil {
+		diags.Append(private.SetKey(ctx, suggestionKey, text)...)
+	}
+	return memory.Suggestion
+}
+
+func recall(ctx context.Context, private privateState, fingerprint string) suggestionMemory {
+	var memory suggestionMemory
+	text, diags := private.GetKey(ctx, suggestionKey)
+	if diags.HasError() || len(text) == 0 || json.Unmarshal(text, &memory) != nil || memory.Fingerprint != fingerprint {
+		return suggestionMemory{Fingerprint: fingerprint}
+	}
+	return memory
+}

@@ -1,0 +1,146 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/certiform/terraform-provider-certificate/internal/order"
+)
+
+// ModifyPlan turns the decision that Read left in state, and what changed in the
+// configuration, into a plan. It reads no clock: it runs again during apply and
+// must come to the same result.
+func (r *renewalResource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRequest, response *resource.ModifyPlanResponse) {
+	if request.Plan.Raw.IsNull() {
+		return
+	}
+	var m renewalModel
+	response.Diagnostics.Append(request.Plan.Get(ctx, &m)...)
+	if response.Diagnostics.HasError() {
+		return
+	}
+	w, complete, err := m.wanted(ctx)
+	if err != nil {
+		response.Diagnostics.AddError("The certificate cannot be planned", err.Error()+".")
+		return
+	}
+	if complete && len(w.names) == 0 {
+		response.Diagnostics.AddAttributeError(path.Root("domains"), "No names for the certificate",
+			"Neither domains nor the certificate or signing request given name any.")
+		return
+	}
+	if request.State.Raw.IsNull() {
+		r.planCreate(ctx, m, w, complete, response)
+		return
+	}
+	var prior renewalModel
+	response.Diagnostics.Append(request.State.Get(ctx, &prior)...)
+	if response.Diagnostics.HasError() {
+		return
+	}
+	m.copyOutputs(prior)
+	if !complete {
+		m.unknownOutputs(false)
+	} else {
+		r.planUpdate(prior, &m, w, response)
+	}
+	response.Diagnostics.Append(response.Plan.Set(ctx, &m)...)
+}
+
+func (r *renewalResource) planCreate(ctx context.Context, m renewalModel, w wanted, complete bool, response *resource.ModifyPlanResponse) {
+	r.checkOrderable(m, response)
+	if !complete || response.Diagnostics.HasError() {
+		return
+	}
+	if !m.OriginalCertificate.IsNull() && r.services != nil {
+		if original, err := m.original(); err == nil && r.services.now().After(original.NotAfter) {
+			response.Diagnostics.AddAttributeError(path.Root("original_certificate_pem"), "The original certificate has expired",
+				fmt.Sprintf("It expired on %s: there is nothing left to renew. Write domains instead to apply for a new one.", original.NotAfter))
+			return
+		}
+	}
+	if w.custody != custodyState || w.request != nil {
+		m.PrivateKeyPEM = types.StringNull()
+	}
+	if w.request != nil {
+		m.PrivateKeyID = types.StringNull()
+	}
+	response.Diagnostics.Append(response.Plan.Set(ctx, &m)...)
+}
+
+// planUpdate marks what an apply will change.
+func (r *renewalResource) planUpdate(prior renewalModel, m *renewalModel, w wanted, response *resource.ModifyPlanResponse) {
+	reason, err := r.reissue(prior, *m, w)
+	if err != nil {
+		response.Diagnostics.AddAttributeError(path.Root("issuer"), "No such issuer", err.Error()+".")
+		return
+	}
+	if reason != "" {
+		r.checkOrderable(*m, response)
+		current, err := prior.leaf()
+		keepKey := err == nil && w.intent("", current, prior.PrivateKeyID.ValueString()).KeyID != ""
+		m.unknownOutputs(keepKey)
+		if w.custody != custodyState || w.request != nil {
+			m.PrivateKeyPEM = types.StringNull()
+		}
+		response.Diagnostics.AddWarning("A new certificate will be ordered",
+			fmt.Sprintf("%s: %s. The current one stays valid until %s.", strings.Join(w.names, ", "), reason, prior.NotAfter.ValueString()))
+		return
+	}
+	if !m.Renewal.Equal(prior.Renewal) {
+		m.unknownDecision()
+	}
+	switch {
+	case w.custody != custodyState:
+		m.PrivateKeyPEM = types.StringNull()
+	case prior.PrivateKeyPEM.IsNull() && !prior.PrivateKeyID.IsNull():
+		m.PrivateKeyPEM = types.StringUnknown()
+	}
+}
+
+// reissue says why a new certificate has to be ordered; empty when it does not.
+// The answer is the same in plan and apply: it depends on state and
+// configuration alone.
+func (r *renewalResource) reissue(prior, m renewalModel, w wanted) (string, error) {
+	if prior.Certificate.IsNull() || prior.Status.ValueString() != string(order.StatusIssued) {
+		return "the order of an earlier apply is not finished", nil
+	}
+	current, err := prior.leaf()
+	if err != nil {
+		return "", err
+	}
+	if reason := w.differs(current); reason != "" {
+		return reason, nil
+	}
+	if !prior.IssuerUsed.IsNull() && r.services != nil && !r.services.incomplete {
+		name, err := r.services.issuerName(m.Issuer)
+		if err != nil {
+			return "", err
+		}
+		if name != prior.IssuerUsed.ValueString() {
+			return fmt.Sprintf("the issuer changes from %s to %s", prior.IssuerUsed.ValueString(), name), nil
+		}
+	}
+	return prior.RenewReason.ValueString(), nil
+}
+
+// checkOrderable refuses a plan whose apply could not place an order.
+func (r *renewalResource) checkOrderable(m renewalModel, response *resource.ModifyPlanResponse) {
+	if r.services == nil || r.services.incomplete || m.Issuer.IsUnknown() {
+		return
+	}
+	name, err := r.services.issuerName(m.Issuer)
+	if err != nil {
+		response.Diagnostics.AddAttributeError(path.Root("issuer"), "No such issuer", err.Error()+".")
+		return
+	}
+	if err := r.services.ready(name); err != nil {
+		response.Diagnostics.AddAttributeError(path.Root("issuer"), "The issuer cannot be used yet",
+			fmt.Sprintf("Issuer %q: %s.", name, err))
+	}
+}

@@ -1,0 +1,111 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/certiform/terraform-provider-certificate/internal/custody"
+	"github.com/certiform/terraform-provider-certificate/internal/issuer"
+)
+
+// services is the configured provider, shared by all its resources.
+type services struct {
+	issuers map[string]issuer.Config
+	store   custody.Store // nil while its configuration is unknown
+	solver  issuer.Solver // nil without validation, or while it is unknown
+	now     func() time.Time
+	shifted bool // the clock was moved for a test
+	// incomplete says that a part of the configuration is only known at apply.
+	incomplete bool
+	logger     *slog.Logger
+
+	mu     sync.Mutex
+	opened map[string]issuer.Issuer
+}
+
+// issuerName resolves the name a renewal gives: its own, or the only one there
+// is.
+func (s *services) issuerName(configured types.String) (string, error) {
+	names := slices.Sorted(maps.Keys(s.issuers))
+	if !configured.IsNull() {
+		if _, ok := s.issuers[configured.ValueString()]; !ok {
+			return "", fmt.Errorf("the provider has no issuer %q, it has %s", configured.ValueString(), quoted(names))
+		}
+		return configured.ValueString(), nil
+	}
+	if len(names) != 1 {
+		return "", fmt.Errorf("the provider has the issuers %s: say which one", quoted(names))
+	}
+	return names[0], nil
+}
+
+// issuer opens a configured issuer once for all resources.
+func (s *services) issuer(name string) (issuer.Issuer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if open, ok := s.opened[name]; ok {
+		return open, nil
+	}
+	config, ok := s.issuers[name]
+	if !ok {
+		return nil, fmt.Errorf("the provider has no issuer %q", name)
+	}
+	open, err := config.Open(s.store, s.solver, s.logger)
+	if err != nil {
+		return nil, fmt.Errorf("issuer %s: %w", name, err)
+	}
+	s.opened[name] = open
+	return open, nil
+}
+
+// ready returns what keeps orders from being placed with an issuer.
+func (s *services) ready(name string) error {
+	switch {
+	case s.store == nil:
+		return errors.New("the provider's storage is not known yet: it depends on something that is not applied")
+	case s.solver == nil:
+		return errors.New("the provider's validation is not configured: add validation = { responder = { url = …, token = … } } to it")
+	}
+	return s.issuers[name].Ready()
+}
+
+func quoted(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return `"` + strings.Join(names, `", "`) + `"`
+}
+
+// hasUnknown reports whether any part of an object is not known yet.
+func hasUnknown(object types.Object) bool {
+	if object.IsUnknown() {
+		return true
+	}
+	for _, value := range object.Attributes() {
+		if nested, ok := value.(types.Object); ok && hasUnknown(nested) || value.IsUnknown() {
+			return true
+		}
+	}
+	return false
+}
+
+func diagError(diags diag.Diagnostics) error {
+	var problems []error
+	for _, d := range diags.Errors() {
+		problems = append(problems, fmt.Errorf("%s: %s", d.Summary(), d.Detail()))
+	}
+	return errors.Join(problems...)
+}
+
+func invalidPort(text string) error {
+	return fmt.Errorf("%s is %q, want a port number", envNameServerPort, text)
+}
