@@ -1,0 +1,165 @@
+package dnsserver
+
+import (
+	"slices"
+
+	"github.com/miekg/dns"
+)
+
+// maxChain is how many CNAMEs of one zone are followed for one question.
+const maxChain = 8
+
+// question is what a query asks, in class IN.
+type question struct {
+	name   string // as the client spells it
+	rrtype uint16
+}
+
+// answer is what to say, apart from any socket or message.
+type answer struct {
+	rcode                         int
+	authoritative                 bool // RFC 1035 §4.1.1: about the first owner name
+	referral                      bool // additional is glue and must not be left out
+	answer, authority, additional []dns.RR
+}
+
+// answer decides what to say. It is pure; a nil view is a server that does not
+// know its records, and it must not claim that a name does not exist.
+func (v *view) answer(q question) answer {
+	if v == nil {
+		return answer{rcode: dns.RcodeServerFailure}
+	}
+	name := lower(q.name)
+	z := v.zoneOf(name, q.rrtype)
+	switch {
+	case z == nil:
+		return answer{rcode: dns.RcodeRefused}
+	case q.rrtype == dns.TypeAXFR || q.rrtype == dns.TypeIXFR:
+		return answer{rcode: dns.RcodeRefused} // RFC 5936 §2.2.1: policy
+	}
+	a := answer{authoritative: true}
+	owner := q.name
+	for range maxChain {
+		if cut := z.cutAbove(name); cut != "" && (q.rrtype != dns.TypeDS || name != cut) {
+			return a.refer(z, cut)
+		}
+		f := v.find(z, name)
+		cname := f.node.cname()
+		if cname == nil || q.rrtype == dns.TypeCNAME {
+			return a.finish(z, f, owner, q.rrtype)
+		}
+		a.answer = append(a.answer, spelled(owner, []dns.RR{cname})...)
+		owner, name = cname.Target, lower(cname.Target)
+		if q.rrtype == dns.TypeANY || v.zoneOf(name, dns.TypeANY) != z || a.has(name) {
+			return a
+		}
+	}
+	return a
+}
+
+// has reports whether the chain has been at name before.
+func (a answer) has(name string) bool {
+	return slices.ContainsFunc(a.answer, func(rr dns.RR) bool { return lower(rr.Header().Name) == name })
+}
+
+// finish answers with what exists at the end of the chain. Without data of the
+// type it is negative and carries the SOA (RFC 2308 §2).
+func (a answer) finish(z *zone, f found, owner string, rrtype uint16) answer {
+	if !f.exists {
+		a.rcode = dns.RcodeNameError
+		a.authority = []dns.RR{z.negative}
+		return a
+	}
+	var set []dns.RR
+	switch {
+	case rrtype == dns.TypeANY:
+		set = anything(f, z, owner)
+	case rrtype == dns.TypeTXT:
+		set = txtSet(f, z, owner)
+	case f.node != nil:
+		set = spelled(owner, f.node.rrsets[rrtype])
+	}
+	if len(set) == 0 {
+		a.authority = []dns.RR{z.negative}
+		return a
+	}
+	a.answer = append(a.answer, set...)
+	if rrtype == dns.TypeNS {
+		a.additional = z.glue(set)
+	}
+	return a
+}
+
+// refer points to the servers a name is delegated to. After a CNAME of ours
+// the answer stays authoritative, for it is about the first name.
+func (a answer) refer(z *zone, cut string) answer {
+	a.authoritative = len(a.answer) > 0
+	a.referral = true
+	a.authority = z.nodes[cut].rrsets[dns.TypeNS]
+	a.additional = z.glue(a.authority)
+	return a
+}
+
+// glue returns the addresses the zone knows of the hosts in an NS rrset.
+func (z *zone) glue(set []dns.RR) []dns.RR {
+	var out []dns.RR
+	for _, rr := range set {
+		if ns, ok := rr.(*dns.NS); ok {
+			out = append(out, z.addresses(ns.Ns)...)
+		}
+	}
+	return out
+}
+
+// anything answers ANY where data exists with one synthesised HINFO: what
+// asks ANY is mostly an attack that wants a large answer (RFC 8482 §4.2).
+func anything(f found, z *zone, owner string) []dns.RR {
+	if len(f.values) == 0 && (f.node == nil || len(f.node.rrsets) == 0) {
+		return nil
+	}
+	h := dns.RR_Header{Name: owner, Rrtype: dns.TypeHINFO, Class: dns.ClassINET, Ttl: z.soa.Hdr.Ttl}
+	return []dns.RR{&dns.HINFO{Hdr: h, Cpu: "RFC8482"}}
+}
+
+// txtSet is the configured TXT records and the values put over the API, as one
+// rrset: no value twice, one TTL, the lowest (RFC 2181 §5.2).
+func txtSet(f found, z *zone, owner string) []dns.RR {
+	var configured []dns.RR
+	var there []string
+	if f.node != nil {
+		configured, there = f.node.rrsets[dns.TypeTXT], f.node.txt
+	}
+	if len(f.values) == 0 {
+		return spelled(owner, configured)
+	}
+	h := dns.RR_Header{Name: owner, Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: z.dynamicTTL}
+	if len(configured) > 0 {
+		h.Ttl = min(h.Ttl, configured[0].Header().Ttl)
+	}
+	set := make([]dns.RR, 0, len(configured)+len(f.values))
+	for _, rr := range configured {
+		rr = dns.Copy(rr)
+		rr.Header().Name, rr.Header().Ttl = owner, h.Ttl
+		set = append(set, rr)
+	}
+	for _, value := range f.values {
+		if !slices.Contains(there, value) {
+			set = append(set, newTXT(h, value))
+		}
+	}
+	return set
+}
+
+// spelled gives records the owner name as the question spells it, which lets
+// the message point to the question and gives a wildcard's records their name.
+func spelled(owner string, set []dns.RR) []dns.RR {
+	if len(set) == 0 || set[0].Header().Name == owner {
+		return set
+	}
+	out := make([]dns.RR, len(set))
+	for i, rr := range set {
+		out[i] = dns.Copy(rr)
+		out[i].Header().Name = owner
+	}
+	return out
+}

@@ -1,0 +1,206 @@
+package dnsserver
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/certiform/terraform-provider-certificate/dnsserver/client"
+)
+
+// maxBody bounds a request's body in bytes: the longest value there is room
+// for, with every byte escaped in JSON, fits.
+const maxBody = 6*maxTXTSet + 1024
+
+// Handler returns the HTTP API:
+//
+//	PUT    /v1/txt/{name}            body {"value":"…"}; 204, idempotent
+//	DELETE /v1/txt/{name}?value=…    204, idempotent
+//	GET    /v1/txt/{name}            200 {"name":"…","values":["…"]}
+//	GET    /healthz                  200, or 503 while records are not loaded
+//
+// All but /healthz want "Authorization: Bearer" with a configured token. A
+// refusal is {"error":"what happened, what to do"}. The caller's http.Server
+// sets the timeouts, and serves TLS wherever others could listen.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/healthz", s.handleHealth)
+	mux.HandleFunc("/v1/txt/{name}", s.handleTXT)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, http.StatusNotFound, "there is nothing here; the API is at /v1/txt/{name}")
+	})
+	return mux
+}
+
+func (s *Server) handleHealth(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		refuseMethod(w, r, "GET, HEAD")
+	case s.view.Load() == nil:
+		refuse(w, http.StatusServiceUnavailable, "the records are not loaded; try again shortly")
+	default:
+		replyJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	}
+}
+
+// handleTXT authenticates, authorises and dispatches.
+func (s *Server) handleTXT(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	who, ok := s.bearer(w, r)
+	if !ok {
+		return
+	}
+	name, err := canonicalName(r.PathValue("name"))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, fmt.Sprintf("the name %v; correct the path", err))
+		return
+	}
+	if v := s.view.Load(); v != nil && v.zoneOf(name, 0) == nil {
+		refuse(w, http.StatusNotFound, fmt.Sprintf("%s is outside every zone of this server; it has %s", display(name), v.zoneNames()))
+		return
+	}
+	if !who.allows(name) {
+		refuse(w, http.StatusForbidden, fmt.Sprintf("token %q may not touch %s; it may touch %s. Use another token, or add the name in the server's configuration",
+			who.name, display(name), who.scopeNames()))
+		return
+	}
+	switch r.Method {
+	case http.MethodGet:
+		s.handleGet(w, name)
+	case http.MethodPut:
+		s.handlePut(w, r, who, name)
+	case http.MethodDelete:
+		s.handleDelete(w, r, who, name)
+	default:
+		refuseMethod(w, r, "DELETE, GET, PUT")
+	}
+}
+
+// bearer returns the token of the request (RFC 6750 §2.1), or refuses.
+func (s *Server) bearer(w http.ResponseWriter, r *http.Request) (*token, bool) {
+	scheme, presented, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="certificate-dns"`)
+		refuse(w, http.StatusUnauthorized, "the request has no token; send it as Authorization: Bearer TOKEN")
+		return nil, false
+	}
+	who := authenticate(s.tokens, strings.TrimSpace(presented))
+	if who == nil {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="certificate-dns", error="invalid_token"`)
+		refuse(w, http.StatusUnauthorized, "the token is unknown; check it, or add its SHA-256 to the server's configuration")
+		return nil, false
+	}
+	return who, true
+}
+
+func (s *Server) handleGet(w http.ResponseWriter, name string) {
+	values, err := s.TXT(name)
+	if err != nil {
+		refuseError(w, err)
+		return
+	}
+	if values == nil {
+		values = []string{}
+	}
+	replyJSON(w, http.StatusOK, client.TXT{Name: display(name), Values: values})
+}
+
+func (s *Server) handlePut(w http.ResponseWriter, r *http.Request, who *token, name string) {
+	value, err := readValue(r.Body)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is over %d bytes; send a shorter value", tooLarge.Limit))
+		return
+	case err != nil:
+		refuse(w, http.StatusBadRequest, fmt.Sprintf(`the body %v; send {"value":"…"}`, err))
+		return
+	}
+	s.finish(w, r, who, name, s.PutTXT(r.Context(), name, value))
+}
+
+// readValue reads the body of a PUT. Its error reads on from "the body".
+func readValue(body io.Reader) (string, error) {
+	text, err := io.ReadAll(body)
+	if err != nil {
+		return "", fmt.Errorf("cannot be read: %w", err)
+	}
+	if !utf8.Valid(text) { // encoding/json would alter the value
+		return "", errors.New("is not UTF-8")
+	}
+	var req client.PutRequest
+	decoder := json.NewDecoder(strings.NewReader(string(text)))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&req); err != nil {
+		return "", errors.New("is not the JSON expected")
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return "", errors.New("goes on after the JSON")
+	}
+	if req.Value == "" {
+		return "", errors.New("has no value")
+	}
+	return req.Value, nil
+}
+
+func (s *Server) handleDelete(w http.ResponseWriter, r *http.Request, who *token, name string) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil || len(query["value"]) != 1 || query.Get("value") == "" || len(query) != 1 {
+		refuse(w, http.StatusBadRequest, "the query does not name one value; send ?value=… with the value percent-encoded")
+		return
+	}
+	s.finish(w, r, who, name, s.DeleteTXT(r.Context(), name, query.Get("value")))
+}
+
+// finish says how a change went, and logs it without its value.
+func (s *Server) finish(w http.ResponseWriter, r *http.Request, who *token, name string, err error) {
+	if err != nil {
+		refuseError(w, err)
+		return
+	}
+	s.log.LogAttrs(r.Context(), slog.LevelInfo, "record changed",
+		slog.String("method", r.Method), slog.String("name", display(name)),
+		slog.String("token", who.name), slog.String("client", r.RemoteAddr))
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// refuseError maps what a change reports to a status.
+func refuseError(w http.ResponseWriter, err error) {
+	status := http.StatusServiceUnavailable
+	switch {
+	case errors.Is(err, ErrNotInZone):
+		status = http.StatusNotFound
+	case errors.Is(err, ErrConflict):
+		status = http.StatusConflict
+	case errors.Is(err, ErrTooLarge):
+		status = http.StatusRequestEntityTooLarge
+	}
+	refuse(w, status, err.Error())
+}
+
+func refuseMethod(w http.ResponseWriter, r *http.Request, allowed string) {
+	w.Header().Set("Allow", allowed)
+	refuse(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s is not allowed here; use %s", r.Method, allowed))
+}
+
+func refuse(w http.ResponseWriter, status int, message string) {
+	replyJSON(w, status, client.ErrorReply{Error: message})
+}
+
+// replyJSON writes JSON. A client that went away is no concern of the server's.
+func replyJSON(w http.ResponseWriter, status int, body any) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		status, text = http.StatusInternalServerError, []byte(`{"error":"the reply cannot be written as JSON; report this"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(text, '\n'))
+}

@@ -1,0 +1,130 @@
+package dnsserver
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Defaults of a Config. Negative and dynamic answers live shortly, because a
+// certificate authority asks again within seconds of a record's arrival.
+const (
+	DefaultTTL            = 300 // seconds
+	DefaultDynamicTTL     = 5   // seconds
+	DefaultNegativeTTL    = 5   // seconds
+	DefaultMaxConnections = 1000
+	DefaultMaxPerClient   = 100
+	DefaultIdleTimeout    = 10 * time.Second
+)
+
+// maxTTL is the largest TTL there is (RFC 2181 §8).
+const maxTTL = 1<<31 - 1
+
+// Config is what a Server serves and who may change it. The zero value of
+// every field but Zones is usable.
+type Config struct {
+	Zones  []Zone
+	Tokens []Token // who may use the HTTP API; none means nobody
+
+	MaxConnections int           // TCP connections at once; 0 means DefaultMaxConnections
+	MaxPerClient   int           // of them, from one IPv4 address or IPv6 /64; 0 means DefaultMaxPerClient
+	IdleTimeout    time.Duration // how long a TCP connection may be silent; 0 means DefaultIdleTimeout
+	LogQueries     bool          // log each query: who asked what, and what was answered
+}
+
+// Zone is one zone: its apex, and the records that do not change.
+type Zone struct {
+	Name        string   // the apex, such as auth.example.com
+	NameServers []string // at least one; those inside the zone need an address in Records
+	Hostmaster  string   // a mail address, or a name as in an SOA; "" means hostmaster at the zone
+
+	TTL         uint32 // seconds, of the SOA, the NS and every record without its own; 0 means DefaultTTL
+	DynamicTTL  uint32 // seconds, of TXT values put over the API; 0 means DefaultDynamicTTL
+	NegativeTTL uint32 // seconds, how long resolvers may keep a "no" (RFC 2308 §5); 0 means DefaultNegativeTTL
+	Serial      uint32 // of the SOA; 0 means 1
+
+	// Records are lines of a zone file (RFC 1035 §5.1) with names relative to
+	// the zone: addresses, delegations, CNAMEs, wildcards, any type that holds
+	// data. SOA and the zone's own NS come from the fields above.
+	Records string
+}
+
+// Token allows its bearer to put and delete TXT values at some names.
+type Token struct {
+	Name   string   // who it is for; appears in logs and errors
+	SHA256 string   // of the token, 64 hex digits; the token itself is nowhere kept
+	Names  []string // "_acme-challenge.example.com" is that name, "*.example.com" every name below
+}
+
+// ConfigError is one thing wrong with a Config. A caller that knows where the
+// Config came from finds the place by Block, Index, Field and Line.
+type ConfigError struct {
+	Block   string // "zone", "token", or "" for the Config itself
+	Index   int    // which zone or token, from 0
+	Name    string // its name
+	Field   string // as the command's configuration spells it: nameservers, records, sha256, …
+	Line    int    // in Zone.Records, from 1; 0 when Field is another
+	Problem string // what is wrong
+	Fix     string // what to do
+}
+
+// Error names the block and field, the problem and the fix.
+func (e *ConfigError) Error() string {
+	where := e.Field
+	if e.Line > 0 {
+		where = fmt.Sprintf("%s, line %d", e.Field, e.Line)
+	}
+	if e.Block != "" {
+		where = fmt.Sprintf("%s %q: %s", e.Block, e.Name, where)
+	}
+	return fmt.Sprintf("%s: %s; %s", where, e.Problem, e.Fix)
+}
+
+// Problems returns everything wrong with the Config, or nothing. New refuses a
+// Config that has any.
+func (c Config) Problems() []*ConfigError {
+	_, _, problems := c.compile()
+	return problems
+}
+
+// compile turns the Config into what answers and what authenticates.
+func (c Config) compile() (map[string]*zone, []token, []*ConfigError) {
+	var problems []*ConfigError
+	if len(c.Zones) == 0 {
+		problems = append(problems, &ConfigError{
+			Field: "zone", Problem: "there is no zone", Fix: `add one: zone "auth.example.com" { … }`,
+		})
+	}
+	zones, zoneProblems := compileZones(c.Zones)
+	tokens, tokenProblems := compileTokens(c.Tokens, zones)
+	return zones, tokens, append(append(problems, zoneProblems...), tokenProblems...)
+}
+
+// joined makes one error of several problems, nil of none.
+func joined(problems []*ConfigError) error {
+	errs := make([]error, len(problems))
+	for i, p := range problems {
+		errs[i] = p
+	}
+	return errors.Join(errs...)
+}
+
+// mailbox turns a mail address into the name an SOA holds (RFC 1035 §8): the
+// first label is the local part, its dots escaped.
+func mailbox(s string) string {
+	local, domain, ok := strings.Cut(s, "@")
+	if !ok {
+		return s
+	}
+	return strings.ReplaceAll(local, ".", `\.`) + "." + domain
+}
+
+// orDefault is v, or d when v is the zero value.
+func orDefault[T comparable](v, d T) T {
+	var zero T
+	if v == zero {
+		return d
+	}
+	return v
+}

@@ -1,0 +1,236 @@
+package dnsserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// Server answers DNS queries and takes changes. Make it with New; several in
+// one process do not disturb each other.
+type Server struct {
+	zones       map[string]*zone
+	tokens      []token
+	store       Store
+	log         *slog.Logger
+	idleTimeout time.Duration
+	logQueries  bool
+	conns       *connections
+
+	view    atomic.Pointer[view] // nil until the records are loaded: SERVFAIL
+	updates chan update
+	stop    chan struct{} // closed when no further change is taken
+	running sync.WaitGroup
+
+	mu      sync.Mutex // guards what follows
+	started bool
+	cancel  context.CancelFunc
+	pairs   []pair
+}
+
+// New checks the Config and makes a Server that serves nothing yet. Its error
+// joins one *ConfigError for each problem. A nil logger discards. The server
+// never closes the store.
+func New(config Config, store Store, logger *slog.Logger) (*Server, error) {
+	zones, tokens, problems := config.compile()
+	if err := joined(problems); err != nil {
+		return nil, err
+	}
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	return &Server{
+		zones: zones, tokens: tokens, store: store, log: logger, logQueries: config.LogQueries,
+		idleTimeout: orDefault(config.IdleTimeout, DefaultIdleTimeout),
+		conns: newConnections(
+			orDefault(config.MaxConnections, DefaultMaxConnections),
+			orDefault(config.MaxPerClient, DefaultMaxPerClient)),
+		updates: make(chan update),
+		stop:    make(chan struct{}),
+	}, nil
+}
+
+// Start listens over UDP and TCP on every address, such as 127.0.0.1:0 or
+// [::1]:53, and loads the records from the store; until they are loaded every
+// answer is SERVFAIL. With port 0 the kernel picks one that is free for both.
+// When Start returns nil the server serves until Shutdown; ctx bounds Start
+// only. After an error nothing listens. A Server starts once.
+func (s *Server) Start(ctx context.Context, addrs ...string) error {
+	background, err := s.begin(ctx, addrs)
+	if err != nil {
+		return err
+	}
+	v, err := s.load(ctx)
+	if err != nil {
+		return errors.Join(err, s.Shutdown(context.WithoutCancel(ctx)))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if background.Err() != nil {
+		return ErrStopped
+	}
+	s.view.Store(v)
+	s.running.Go(s.write)
+	return nil
+}
+
+// begin opens the sockets and starts what answers queries. The context it
+// returns ends with Shutdown.
+func (s *Server) begin(ctx context.Context, addrs []string) (context.Context, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.started {
+		return nil, errors.New("start: the server was started before; make another with New")
+	}
+	s.started = true
+	conns, err := s.open(ctx, addrs)
+	if err != nil {
+		return nil, errors.Join(err, s.closeSockets())
+	}
+	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.cancel = cancel
+	for i, p := range s.pairs {
+		for range runtime.GOMAXPROCS(0) {
+			s.running.Go(func() { s.serveUDP(background, conns[i]) })
+		}
+		s.running.Go(func() { s.serveTCP(background, p.tcp) })
+	}
+	return background, nil
+}
+
+// open opens the sockets; what it returns are the UDP ones.
+func (s *Server) open(ctx context.Context, addrs []string) ([]packetConn, error) {
+	if len(addrs) == 0 {
+		return nil, errors.New("start: there is no address to listen on")
+	}
+	var conns []packetConn
+	for _, text := range addrs {
+		addr, err := parseListen(text)
+		if err != nil {
+			return nil, fmt.Errorf("start: %w", err)
+		}
+		p, err := listen(ctx, addr)
+		if err != nil {
+			return nil, fmt.Errorf("listen for DNS on %s: %w", addr, err)
+		}
+		s.pairs = append(s.pairs, p)
+		c, err := newPacketConn(p.udp, addr.Addr())
+		if err != nil {
+			return nil, fmt.Errorf("listen for DNS on %s: learn where each query was sent: %w", addr, err)
+		}
+		conns = append(conns, c)
+	}
+	return conns, nil
+}
+
+// load reads every record and makes the first view. A record that the
+// configuration has no place for any more stays in the store, unanswered.
+func (s *Server) load(ctx context.Context) (*view, error) {
+	v := &view{zones: s.zones, table: newTable()}
+	loaded, skipped, example := 0, 0, ""
+	err := s.store.Load(ctx, func(name, value string) error {
+		next, err := v.with(Change{Name: name, Value: value})
+		if err != nil {
+			skipped, example = skipped+1, name
+			return nil
+		}
+		v = next
+		loaded++
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load the records: %w: %w", ErrStorage, err)
+	}
+	if skipped > 0 {
+		s.log.Warn("records outside the configuration are kept but not answered",
+			"count", skipped, "example", display(example))
+	}
+	s.log.Info("records loaded", "count", loaded)
+	return v, nil
+}
+
+// Addr is the first address the server listens on, with its real port; the
+// zero AddrPort before Start.
+func (s *Server) Addr() netip.AddrPort {
+	if addrs := s.Addrs(); len(addrs) > 0 {
+		return addrs[0]
+	}
+	return netip.AddrPort{}
+}
+
+// Addrs are all addresses the server listens on, in the order given to Start.
+func (s *Server) Addrs() []netip.AddrPort {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	addrs := make([]netip.AddrPort, len(s.pairs))
+	for i, p := range s.pairs {
+		addrs[i] = p.addr
+	}
+	return addrs
+}
+
+// Shutdown takes no further change or query, finishes those in hand and closes
+// the sockets. When ctx ends first it cuts off the clients that are still
+// connected and returns ctx's error. The store may be closed after it returns
+// nil. Without Start, and a second time, it does nothing.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cancel == nil {
+		return nil
+	}
+	s.cancel()
+	s.cancel = nil
+	close(s.stop)
+	for _, p := range s.pairs {
+		_ = p.udp.SetReadDeadline(time.Unix(1, 0)) // ends the read; a reply in hand still leaves
+		_ = p.tcp.Close()                          // ends the accept
+	}
+	s.conns.interrupt()
+	done := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(done)
+	}()
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		s.conns.closeAll()
+		err = fmt.Errorf("shut down: %w", ctx.Err())
+	}
+	return errors.Join(err, s.closeSockets())
+}
+
+// closeSockets closes what is open. A listener that Shutdown closed before is
+// no error.
+func (s *Server) closeSockets() error {
+	var errs []error
+	for _, p := range s.pairs {
+		if err := p.close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// logQuery says who asked what and what they got.
+func (s *Server) logQuery(ctx context.Context, transport string, client net.Addr, r reply) {
+	if !s.logQueries || !r.query.asked {
+		return
+	}
+	s.log.LogAttrs(ctx, slog.LevelInfo, "query",
+		slog.String("client", client.String()), slog.String("transport", transport),
+		slog.String("name", r.query.question.name),
+		slog.String("type", dns.Type(r.query.question.rrtype).String()),
+		slog.String("rcode", dns.RcodeToString[r.rcode]))
+}

@@ -1,0 +1,171 @@
+package dnsserver
+
+import (
+	"hash/maphash"
+	"math/bits"
+)
+
+// leaf is what a table knows of one name. It is immutable.
+type leaf struct {
+	name   string
+	values []string // TXT values, in the order they came
+	below  int      // how many names under this one hold values
+}
+
+// table maps canonical names to leaves. It is a persistent hash trie: with and
+// without return a new table that shares all but one path with the old one, so
+// an update costs the same at ten names and at ten million, and whoever holds
+// the old table never sees it change.
+type table struct {
+	seed maphash.Seed
+	root *branch
+}
+
+// branch has one slot for each bit set in its bitmap, in the order of the
+// bits. Below the last bit of the hash it is a plain list and bitmap is 0.
+type branch struct {
+	bitmap uint32
+	slots  []slot
+}
+
+// slot holds either a leaf or a further branch.
+type slot struct {
+	leaf *leaf
+	next *branch
+}
+
+const (
+	levelBits = 5
+	lastShift = 60 // twelve levels of five bits; the rest of the hash is unused
+)
+
+// newTable returns an empty table. Its seed is random, so nobody can choose
+// names that collide.
+func newTable() table {
+	return table{seed: maphash.MakeSeed(), root: &branch{}}
+}
+
+// get returns the leaf of name, or nil.
+func (t table) get(name string) *leaf {
+	hash := maphash.String(t.seed, name)
+	b := t.root
+	for shift := 0; shift < lastShift; shift += levelBits {
+		bit := uint32(1) << (hash >> shift & (1<<levelBits - 1))
+		if b.bitmap&bit == 0 {
+			return nil
+		}
+		s := b.slots[bits.OnesCount32(b.bitmap&(bit-1))]
+		if s.next == nil {
+			if s.leaf.name == name {
+				return s.leaf
+			}
+			return nil
+		}
+		b = s.next
+	}
+	for _, s := range b.slots {
+		if s.leaf.name == name {
+			return s.leaf
+		}
+	}
+	return nil
+}
+
+// with returns a table in which l.name has leaf l.
+func (t table) with(l *leaf) table {
+	return table{t.seed, t.insert(t.root, l, maphash.String(t.seed, l.name), 0)}
+}
+
+func (t table) insert(b *branch, l *leaf, hash uint64, shift int) *branch {
+	if shift >= lastShift {
+		for i, s := range b.slots {
+			if s.leaf.name == l.name {
+				return b.replaced(i, slot{leaf: l})
+			}
+		}
+		return b.added(len(b.slots), 0, slot{leaf: l})
+	}
+	bit := uint32(1) << (hash >> shift & (1<<levelBits - 1))
+	i := bits.OnesCount32(b.bitmap & (bit - 1))
+	if b.bitmap&bit == 0 {
+		return b.added(i, bit, slot{leaf: l})
+	}
+	s := b.slots[i]
+	switch {
+	case s.next != nil:
+		return b.replaced(i, slot{next: t.insert(s.next, l, hash, shift+levelBits)})
+	case s.leaf.name == l.name:
+		return b.replaced(i, slot{leaf: l})
+	}
+	next := t.insert(&branch{}, s.leaf, maphash.String(t.seed, s.leaf.name), shift+levelBits)
+	return b.replaced(i, slot{next: t.insert(next, l, hash, shift+levelBits)})
+}
+
+// without returns a table in which name has no leaf.
+func (t table) without(name string) table {
+	root := t.remove(t.root, name, maphash.String(t.seed, name), 0)
+	if root == nil {
+		root = &branch{}
+	}
+	return table{t.seed, root}
+}
+
+// remove returns b without name, b itself when name is not there, and nil when
+// nothing is left.
+func (t table) remove(b *branch, name string, hash uint64, shift int) *branch {
+	if shift >= lastShift {
+		for i, s := range b.slots {
+			if s.leaf.name == name {
+				return b.dropped(i, 0)
+			}
+		}
+		return b
+	}
+	bit := uint32(1) << (hash >> shift & (1<<levelBits - 1))
+	if b.bitmap&bit == 0 {
+		return b
+	}
+	i := bits.OnesCount32(b.bitmap & (bit - 1))
+	s := b.slots[i]
+	if s.next == nil {
+		if s.leaf.name == name {
+			return b.dropped(i, bit)
+		}
+		return b
+	}
+	next := t.remove(s.next, name, hash, shift+levelBits)
+	switch {
+	case next == nil:
+		return b.dropped(i, bit)
+	case next == s.next:
+		return b
+	case len(next.slots) == 1 && next.slots[0].next == nil:
+		return b.replaced(i, next.slots[0]) // a lone leaf needs no branch
+	}
+	return b.replaced(i, slot{next: next})
+}
+
+func (b *branch) replaced(i int, s slot) *branch {
+	slots := make([]slot, len(b.slots))
+	copy(slots, b.slots)
+	slots[i] = s
+	return &branch{b.bitmap, slots}
+}
+
+func (b *branch) added(i int, bit uint32, s slot) *branch {
+	slots := make([]slot, len(b.slots)+1)
+	copy(slots, b.slots[:i])
+	slots[i] = s
+	copy(slots[i+1:], b.slots[i:])
+	return &branch{b.bitmap | bit, slots}
+}
+
+func (b *branch) dropped(i int, bit uint32) *branch {
+	if len(b.slots) == 1 {
+		return nil
+	}
+	slots := make([]slot, len(b.slots)-1)
+	copy(slots, b.slots[:i])
+	copy(slots[i:], b.slots[i+1:])
+	return &branch{b.bitmap &^ bit, slots}
+}
