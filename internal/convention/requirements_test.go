@@ -1,0 +1,113 @@
+package convention
+
+import (
+	"fmt"
+	"go/ast"
+	"io/fs"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+const requirementsFile = "docs/design/requirements.md"
+
+// requirements are the rows that the table must have.
+func requirements() []string {
+	var ids []string
+	for n := range 26 {
+		ids = append(ids, fmt.Sprintf("R%d", n+1))
+	}
+	for n := range 11 {
+		ids = append(ids, fmt.Sprintf("B%d", n+1))
+	}
+	return ids
+}
+
+// unproven complains about requirements that are missing, that neither name a
+// test nor say that they are open, or that name one which does not exist. Of
+// `TestX/sub` only TestX is looked for: subtests have names at run time only.
+func unproven(tree fs.FS) ([]string, error) {
+	text, err := fs.ReadFile(tree, requirementsFile)
+	if err != nil {
+		return nil, err
+	}
+	tests, err := testFunctions(tree)
+	if err != nil {
+		return nil, err
+	}
+	var complaints []string
+	known, seen := requirements(), map[string]int{}
+	for line := range strings.Lines(string(text)) {
+		id, cell, ok := requirement(line)
+		if !ok {
+			continue
+		}
+		if !slices.Contains(known, id) {
+			complaints = append(complaints, id+": no such requirement")
+		}
+		if seen[id]++; seen[id] == 2 {
+			complaints = append(complaints, id+": there is more than one row")
+		}
+		complaints = append(complaints, judge(id, cell, tests)...)
+	}
+	for _, id := range known {
+		if seen[id] == 0 {
+			complaints = append(complaints, id+": the row is missing")
+		}
+	}
+	return complaints, nil
+}
+
+// requirement splits a row of the table into its number and its last cell.
+func requirement(line string) (id, cell string, ok bool) {
+	line = strings.TrimSpace(line)
+	if !strings.HasPrefix(line, "|") || !strings.HasSuffix(line, "|") {
+		return "", "", false
+	}
+	const bar = "\x00" // stands for a bar that is escaped, and so is text
+	cells := strings.Split(strings.Trim(strings.ReplaceAll(line, `\|`, bar), "|"), "|")
+	id = strings.TrimSpace(cells[0])
+	if !regexp.MustCompile(`^[RB][0-9]+$`).MatchString(id) {
+		return "", "", false
+	}
+	return id, strings.TrimSpace(strings.ReplaceAll(cells[len(cells)-1], bar, "|")), true
+}
+
+func judge(id, cell string, tests map[string]bool) []string {
+	if cell == "open" {
+		return nil
+	}
+	names := regexp.MustCompile("`([^`]*)`").FindAllStringSubmatch(cell, -1)
+	if len(names) == 0 {
+		return []string{fmt.Sprintf("%s: %q names no test in backticks and is not the word open", id, cell)}
+	}
+	var complaints []string
+	for _, name := range names {
+		function, _, _ := strings.Cut(name[1], "/")
+		if !tests[function] {
+			complaints = append(complaints, fmt.Sprintf("%s: there is no test %s", id, function))
+		}
+	}
+	return complaints
+}
+
+// testFunctions are the tests and fuzz tests of all packages.
+func testFunctions(tree fs.FS) (map[string]bool, error) {
+	files, err := goFiles(tree)
+	if err != nil {
+		return nil, err
+	}
+	tests := map[string]bool{}
+	for _, f := range files {
+		if !f.isTest() {
+			continue
+		}
+		for _, decl := range f.syntax.Decls {
+			function, ok := decl.(*ast.FuncDecl)
+			if ok && function.Recv == nil && regexp.MustCompile(`^(Test|Fuzz)`).MatchString(function.Name.Name) {
+				tests[function.Name.Name] = true
+			}
+		}
+	}
+	return tests, nil
+}
