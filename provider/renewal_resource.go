@@ -167,8 +167,10 @@ func (r *renewalResource) abandon(ctx context.Context, m renewalModel) error {
 // certificates and one with the key: "fullchain.pem" or
 // "fullchain.pem,privkey.pem". Nothing is ordered.
 func (r *renewalResource) ImportState(ctx context.Context, request resource.ImportStateRequest, response *resource.ImportStateResponse) {
-	var m renewalModel
-	response.Diagnostics.Append(response.State.Get(ctx, &m)...)
+	m := renewalModel{
+		PrivateKey: types.ObjectNull(privateKeyAttribute().GetType().(types.ObjectType).AttrTypes), //nolint:forcetypeassert // a nested attribute's type
+		Renewal:    types.ObjectNull(renewalAttribute().GetType().(types.ObjectType).AttrTypes),    //nolint:forcetypeassert // a nested attribute's type
+	}
 	m.noOutputs()
 	if err := r.importFiles(ctx, &m, request.ID); err != nil {
 		response.Diagnostics.AddError("The certificate could not be imported",

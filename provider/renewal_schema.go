@@ -39,26 +39,30 @@ func (r *renewalResource) Schema(_ context.Context, _ resource.SchemaRequest, re
 				MarkdownDescription: "A certificate signing request (PEM) made elsewhere; then no private key is generated or kept. Excludes `private_key`. Changing its key orders a new certificate in place.",
 			},
 			"private_key": privateKeyAttribute(),
-			"renewal": schema.SingleNestedAttribute{
-				Optional:            true,
-				MarkdownDescription: "When to renew. Changing it orders nothing by itself.",
-				Attributes: map[string]schema.Attribute{
-					"window_days": schema.Int64Attribute{
-						Optional: true, Validators: []validator.Int64{int64validator.Between(1, 398)},
-						MarkdownDescription: "Renew so many days before the expiry, or earlier if the CA asks for it. A window that does not fit into the life of the certificate becomes a third of the life. " +
-							"Default: when the CA suggests (ARI); without a suggestion 30 days for lives of 90 days and more, a third of the life below, half of it below ten days.",
-					},
-					"use_ari": schema.BoolAttribute{
-						Optional:            true,
-						MarkdownDescription: "Whether to ask the CA when to renew (ARI, RFC 9773). Default: `true`.",
-					},
-				},
-			},
+			"renewal":     renewalAttribute(),
 			"wait_timeout": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{durationValidator{}},
 				MarkdownDescription: "How long an apply waits for the CA, as a duration such as `90s` or `10m`. An order that takes longer is recorded and the next apply goes on with it. Default: `10m`.",
 			},
 		}),
+	}
+}
+
+func renewalAttribute() schema.Attribute {
+	return schema.SingleNestedAttribute{
+		Optional:            true,
+		MarkdownDescription: "When to renew. Changing it orders nothing by itself.",
+		Attributes: map[string]schema.Attribute{
+			"window_days": schema.Int64Attribute{
+				Optional: true, Validators: []validator.Int64{int64validator.Between(1, 398)},
+				MarkdownDescription: "Renew so many days before the expiry, or earlier if the CA asks for it. A window that does not fit into the life of the certificate becomes a third of the life. " +
+					"Default: when the CA suggests (ARI); without a suggestion 30 days for lives of 90 days and more, a third of the life below, half of it below ten days.",
+			},
+			"use_ari": schema.BoolAttribute{
+				Optional:            true,
+				MarkdownDescription: "Whether to ask the CA when to renew (ARI, RFC 9773). Default: `true`.",
+			},
+		},
 	}
 }
 

@@ -323,13 +323,15 @@ func TestAccRenewal_importsAFileAndPlansNothing(t *testing.T) {
 	state := map[string]string{}
 	file := filepath.Join(t.TempDir(), "fullchain.pem")
 	keyFile := filepath.Join(t.TempDir(), "privkey.pem")
-	config := `resource "certificate_renewal" "www" { domains = ["www.example.test", "example.test"] }`
-	w.test(t,
-		resource.TestStep{
-			Config: `resource "certificate_renewal" "other" {
+	other := `resource "certificate_renewal" "other" {
   domains     = ["www.example.test", "example.test"]
   private_key = { custody = "state" }
-}`,
+}
+`
+	config := other + `resource "certificate_renewal" "www" { domains = ["www.example.test", "example.test"] }`
+	w.test(t,
+		resource.TestStep{
+			Config: other,
 			Check: resource.ComposeTestCheckFunc(grab(state, "certificate_renewal.other", "fullchain_pem", "private_key_pem", "fingerprint_sha256"), func(*terraform.State) error {
 				if err := os.WriteFile(file, []byte(state["fullchain_pem"]), 0o600); err != nil {
 					return err

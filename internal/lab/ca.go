@@ -177,6 +177,7 @@ func (c *CA) SetWindow(certificate []byte, start, end time.Time) error {
 	if err != nil {
 		return fmt.Errorf("ask Pebble: %w", err)
 	}
+	request.Header.Set("User-Agent", "certificate-lab") // Pebble insists on one
 	c.management.ServeHTTP(recorder, request)
 	if recorder.Code != http.StatusOK {
 		return fmt.Errorf("the CA does not take the window: %s", recorder.Body)
