@@ -1,0 +1,208 @@
+package provider_test
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/certiform/terraform-provider-certificate/internal/lab"
+)
+
+const crashConfig = `
+resource "certificate_renewal" "www" { domains = ["www.example.test"] }
+output "serial" { value = certificate_renewal.www.serial_number }
+`
+
+// trap calls a function once, when the CA has answered a request of a kind and
+// before the client hears of it.
+type trap struct {
+	kind    string
+	armed   atomic.Bool
+	trigger func()
+}
+
+func (tr *trap) intercept(ca http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/"+tr.kind) && tr.armed.Load() {
+			recorder := &discarded{header: http.Header{}}
+			ca.ServeHTTP(recorder, r)
+			if recorder.status < 300 && tr.armed.CompareAndSwap(true, false) {
+				tr.trigger()
+			}
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		ca.ServeHTTP(w, r)
+	})
+}
+
+// discarded is an answer that never reaches the client.
+type discarded struct {
+	header http.Header
+	status int
+}
+
+func (d *discarded) Header() http.Header         { return d.header }
+func (d *discarded) Write(b []byte) (int, error) { return len(b), nil }
+func (d *discarded) WriteHeader(status int)      { d.status = status }
+
+func TestCrash_afterFinalizeTheNextApplyFindsTheCertificate(t *testing.T) {
+	t.Parallel()
+	tr := &trap{kind: "finalize-order"}
+	c := newCLI(t, lab.Options{Intercept: tr.intercept}, crashConfig)
+	tr.trigger = c.kill
+	tr.armed.Store(true)
+	if output, status := c.run("apply", "-auto-approve"); status == 0 {
+		t.Fatalf("the apply survived kill -9:\n%s", output)
+	}
+	if tr.armed.Load() {
+		t.Fatal("the provider was not killed")
+	}
+	c.must(0, "apply", "-auto-approve")
+	if got := c.CA.Issued(); got != 1 {
+		t.Errorf("the CA issued %d certificates, want 1", got)
+	}
+	if got := c.CA.Count("order-plz"); got != 1 {
+		t.Errorf("%d orders, want 1", got)
+	}
+	c.must(0, "plan", "-detailed-exitcode")
+	c.noRecords(t)
+}
+
+// After every kind of request a killed run is finished by the next one, with one
+// certificate.
+func TestCrash_afterAnyRequestTheNextApplyFinishes(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"sign-me-up", "order-plz", "authZ", "chalZ", "my-order", "certZ"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			tr := &trap{kind: kind}
+			c := newCLI(t, lab.Options{Intercept: tr.intercept}, crashConfig)
+			tr.trigger = c.kill
+			tr.armed.Store(true)
+			if output, status := c.run("apply", "-auto-approve"); status == 0 || tr.armed.Load() {
+				t.Fatalf("the provider was not killed:\n%s", output)
+			}
+			c.must(0, "apply", "-auto-approve")
+			if got := c.CA.Issued(); got != 1 {
+				t.Errorf("the CA issued %d certificates, want 1", got)
+			}
+			c.noRecords(t)
+		})
+	}
+}
+
+// noRecords fails the test when a validation record is left in DNS.
+func (c *cli) noRecords(t *testing.T) {
+	t.Helper()
+	values, err := c.Responder.TXT("_acme-challenge.www.example." + lab.Zone)
+	if err != nil || len(values) != 0 {
+		t.Errorf("left in DNS: %q (%v)", values, err)
+	}
+}
+
+// hold keeps requests of a kind waiting until the client goes away.
+func hold(kind string, reached chan<- struct{}) func(http.Handler) http.Handler {
+	var holding atomic.Bool
+	holding.Store(true)
+	return func(ca http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, "/"+kind) && holding.CompareAndSwap(true, false) {
+				close(reached)
+				<-r.Context().Done()
+				return
+			}
+			ca.ServeHTTP(w, r)
+		})
+	}
+}
+
+// Ctrl-C at any moment: back within two seconds, records withdrawn, no process
+// left, and the next apply finishes the order.
+func TestInterrupt_isQuickAndCleansUp(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"dir", "nonce-plz", "sign-me-up", "order-plz", "authZ", "chalZ", "my-order", "finalize-order", "certZ"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			reached := make(chan struct{})
+			c := newCLI(t, lab.Options{Intercept: hold(kind, reached)}, crashConfig)
+			command := c.command("apply", "-auto-approve")
+			if err := command.Start(); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error, 1)
+			go func() { done <- command.Wait() }()
+			select {
+			case <-reached:
+			case err := <-done:
+				t.Fatalf("terraform ended before the request: %v", err)
+			case <-time.After(30 * time.Second):
+				t.Fatal("the request did not come")
+			}
+			interrupted := time.Now()
+			if err := syscall.Kill(-command.Process.Pid, syscall.SIGINT); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-done:
+			case <-time.After(20 * time.Second):
+				t.Fatal("terraform is still there after 20 s")
+			}
+			if took := time.Since(interrupted); took > 2*time.Second {
+				t.Errorf("terraform was back after %s, want at most 2 s", took)
+			}
+			eventually(t, 2*time.Second, "the provider processes end", func() bool { return len(c.providers()) == 0 })
+			c.noRecords(t)
+			c.must(0, "apply", "-auto-approve")
+			if got := c.CA.Issued(); got != 1 {
+				t.Errorf("the CA issued %d certificates, want 1", got)
+			}
+			c.noRecords(t)
+		})
+	}
+}
+
+// The scan that every test of this kind ends with finds a key that is there.
+func TestSecrets_scanFindsAPlantedKey(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t, lab.Options{}, crashConfig)
+	c.must(0, "plan", "-out=saved.plan")
+	c.must(0, "apply", "saved.plan")
+	if got := len(c.secrets()); got < 12 {
+		t.Fatalf("%d secrets to look for, want those of the account's and the certificate's key", got)
+	}
+	trace, err := os.ReadFile(filepath.Join(c.folder, "trace.log"))
+	if err != nil || !strings.Contains(string(trace), "certificate_renewal") {
+		t.Fatalf("there is no trace log to search: %v", err)
+	}
+	keys, err := filepath.Glob(filepath.Join(c.StorageDirectory(), "keys", "*"))
+	if err != nil || len(keys) != 1 {
+		t.Fatalf("stored keys: %v (%v), want 1", keys, err)
+	}
+	key, err := os.ReadFile(keys[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	planted := &cli{Lab: c.Lab, t: &recorded{TB: t}, folder: t.TempDir()}
+	if err := os.WriteFile(filepath.Join(planted.folder, "state"), key, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	planted.scan()
+	if !planted.t.(*recorded).failed { //nolint:forcetypeassert // made above
+		t.Error("the scan did not find a key in plain sight")
+	}
+}
+
+// recorded notes a failure instead of failing.
+type recorded struct {
+	testing.TB
+	failed bool
+}
+
+func (r *recorded) Errorf(string, ...any) { r.failed = true }
+func (r *recorded) Error(...any)          { r.failed = true }
