@@ -85,7 +85,7 @@ func (b *zoneBuilder) readRecords(zones map[string]*zone) {
 			text = err.Error()
 		}
 		b.problem("records", r.line(),
-			"write it as in a zone file, owner first, such as: www 300 A 192.0.2.1", "cannot read the record: %s", text)
+			"write it as in a zone file, owner first, such as: www 300 A 192.0.2.1 (comments begin with ;)", "cannot read the record: %s", text)
 	}
 }
 
