@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"runtime"
 	"slices"
 	"strings"
@@ -324,37 +323,3 @@ func TestServer_severalAddressesAndServersInOneProcess(t *testing.T) {
 		}
 	}
 }
-
-// FuzzAPI checks that no path and body make the API panic or answer an error
-// without saying what to do, and that what it accepts is there afterwards.
-func FuzzAPI(f *testing.F) {
-	f.Add("_acme-challenge.example.com", []byte(`{"value":"v"}`))
-	f.Add("*.example.com", []byte(`{"value":"\ud800"}`))
-	f.Add("a\\.b.example.com", []byte(`{"value":""}`))
-	f.Add("", []byte(`[`))
-	s := startServer(f, testConfig(), NewMemoryStore())
-	handler := s.Handler()
-	f.Fuzz(func(t *testing.T, name string, body []byte) {
-		for _, method := range []string{"PUT", "GET"} {
-			r := &http.Request{Method: method, URL: &url.URL{Path: "/v1/txt/" + name, RawPath: "/v1/txt/" + url.PathEscape(name)},
-				Header: http.Header{"Authorization": {"Bearer all-token"}}, Body: http.NoBody}
-			if method == "PUT" {
-				r = r.WithContext(t.Context())
-				r.Body = readCloser{bytes.NewReader(body)}
-			}
-			w := httptest.NewRecorder()
-			handler.ServeHTTP(w, r)
-			var reply client.ErrorReply
-			if w.Code >= 400 && (json.Unmarshal(w.Body.Bytes(), &reply) != nil || reply.Error == "") {
-				t.Errorf("%s %q: %d %q", method, name, w.Code, w.Body)
-			}
-			if w.Code >= 500 {
-				t.Errorf("%s %q: %d %q", method, name, w.Code, w.Body)
-			}
-		}
-	})
-}
-
-type readCloser struct{ *bytes.Reader }
-
-func (readCloser) Close() error { return nil }

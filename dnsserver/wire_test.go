@@ -2,7 +2,6 @@ package dnsserver
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -373,46 +372,4 @@ func tryTCP(addr string, request []byte) bool {
 	_, _ = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(request))), request...))
 	n, _ := io.ReadFull(conn, make([]byte, 2))
 	return n == 2
-}
-
-// FuzzRespond checks that no message of a stranger's makes the server panic,
-// and that every reply echoes ID, RD, opcode and question, fits, and parses.
-func FuzzRespond(f *testing.F) {
-	one := [4]uint16{1, 0, 0, 0}
-	f.Add(raw(0x0100, one, wireWWW))
-	f.Add(raw(0, [4]uint16{1, 0, 0, 1}, wireWWW+wireOPT))
-	f.Add(raw(0, [4]uint16{1, 0, 0, 1}, wireWWW+"\x00\x00\x29\x10\x00\x00\x01\x00\x00\x00\x00"))
-	f.Add(raw(5<<11, [4]uint16{1, 0, 1, 0}, wireWWW+"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04abcd"))
-	f.Add(raw(0, one, "\x05\x00\xff.\\\"\x07example\x03com\x00\x00\x10\x00\x01"))
-	for _, q := range []string{"sub.example.com. A", "x.wild.example.com. TXT", "alias2.example.com. A", "example.com. ANY", "many.example.com. TXT"} {
-		f.Add(wire(f, ask(q)))
-	}
-	v := testView(f)
-	for i := range 50 {
-		next, err := v.with(Change{Name: "many.example.com.", Value: strings.Repeat(string(rune('a'+i%26)), i*7)})
-		if err != nil {
-			f.Fatal(err)
-		}
-		v = next
-	}
-	f.Fuzz(func(t *testing.T, msg []byte) {
-		for _, limit := range []int{edns0UDPSize, tcpSize} {
-			before := bytes.Clone(msg)
-			r := v.respond(msg, limit)
-			if !bytes.Equal(msg, before) {
-				t.Fatal("the request was altered")
-			}
-			if r.wire == nil {
-				if len(msg) >= headerSize && msg[2]&0x80 == 0 {
-					t.Fatal("a request got no reply")
-				}
-				continue
-			}
-			checkEcho(t, msg, r.wire)
-			if len(r.wire) > limit {
-				t.Fatalf("%d bytes, limit %d", len(r.wire), limit)
-			}
-			unwire(t, r.wire)
-		}
-	})
 }

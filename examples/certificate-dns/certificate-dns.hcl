@@ -16,7 +16,7 @@ storage = "/var/lib/certificate-dns/records.db"
 api {
   listen           = "192.0.2.53:443"
   certificate_file = "/etc/certificate-dns/tls.crt" # with the chain, leaf first
-  key_file         = "/etc/certificate-dns/tls.key"
+  key_file         = "/etc/certificate-dns/tls.key" # both are read again when they change
 }
 
 zone "auth.example.com" {

@@ -76,11 +76,11 @@ func startAPI(ctx context.Context, block *apiBlock, handler http.Handler, log *s
 	}
 	scheme := "http"
 	if block.tls() {
-		cert, err := tls.LoadX509KeyPair(block.CertificateFile, block.KeyFile)
+		pair, err := openKeyPair(block.CertificateFile, block.KeyFile, log)
 		if err != nil {
-			return nil, fmt.Errorf("read certificate_file and key_file of the API: %w", err)
+			return nil, err
 		}
-		a.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+		a.server.TLSConfig = &tls.Config{GetCertificate: pair.get, MinVersion: tls.VersionTLS12}
 		scheme = "https"
 	}
 	var conf net.ListenConfig
