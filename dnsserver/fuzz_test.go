@@ -3,9 +3,11 @@ package dnsserver
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,7 +57,7 @@ func FuzzRespond(f *testing.F) {
 }
 
 // FuzzAPI checks that no path and body make the API panic or answer an error
-// without saying what to do, and that what it accepts is there afterwards.
+// without saying what to do, and that what it accepts is there until it is deleted.
 func FuzzAPI(f *testing.F) {
 	f.Add("_acme-challenge.example.com", []byte(`{"value":"v"}`))
 	f.Add("*.example.com", []byte(`{"value":"\ud800"}`))
@@ -64,26 +66,35 @@ func FuzzAPI(f *testing.F) {
 	s := startServer(f, testConfig(), NewMemoryStore())
 	handler := s.Handler()
 	f.Fuzz(func(t *testing.T, name string, body []byte) {
-		for _, method := range []string{"PUT", "GET"} {
-			r := &http.Request{Method: method, URL: &url.URL{Path: "/v1/txt/" + name, RawPath: "/v1/txt/" + url.PathEscape(name)},
-				Header: http.Header{"Authorization": {"Bearer all-token"}}, Body: http.NoBody}
-			if method == "PUT" {
-				r = r.WithContext(t.Context())
-				r.Body = readCloser{bytes.NewReader(body)}
+		call := func(method, query string, body io.ReadCloser) *httptest.ResponseRecorder {
+			r := &http.Request{
+				Method: method, Body: body, Header: http.Header{"Authorization": {"Bearer all-token"}},
+				URL: &url.URL{Path: "/v1/txt/" + name, RawPath: "/v1/txt/" + url.PathEscape(name), RawQuery: query},
 			}
 			w := httptest.NewRecorder()
-			handler.ServeHTTP(w, r)
+			handler.ServeHTTP(w, r.WithContext(t.Context()))
 			var reply client.ErrorReply
-			if w.Code >= 400 && (json.Unmarshal(w.Body.Bytes(), &reply) != nil || reply.Error == "") {
+			if w.Code >= 400 && (json.Unmarshal(w.Body.Bytes(), &reply) != nil || reply.Error == "") || w.Code >= 500 {
 				t.Errorf("%s %q: %d %q", method, name, w.Code, w.Body)
 			}
-			if w.Code >= 500 {
-				t.Errorf("%s %q: %d %q", method, name, w.Code, w.Body)
+			return w
+		}
+		if call("PUT", "", io.NopCloser(bytes.NewReader(body))).Code != http.StatusNoContent {
+			return
+		}
+		value, err := readValue(bytes.NewReader(body))
+		if err != nil {
+			t.Fatalf("accepted a body that %v", err)
+		}
+		for _, want := range []bool{true, false} {
+			w := call("GET", "", http.NoBody)
+			var got client.TXT
+			if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || slices.Contains(got.Values, value) != want {
+				t.Fatalf("%q at %q: GET says %d %q, want it there: %t", value, name, w.Code, w.Body, want)
+			}
+			if w := call("DELETE", url.Values{"value": {value}}.Encode(), http.NoBody); w.Code != http.StatusNoContent {
+				t.Fatalf("delete %q at %q: %d %q", value, name, w.Code, w.Body)
 			}
 		}
 	})
 }
-
-type readCloser struct{ *bytes.Reader }
-
-func (readCloser) Close() error { return nil }
