@@ -92,6 +92,7 @@ func (s *Server) bearer(w http.ResponseWriter, r *http.Request) (*token, bool) {
 	}
 	who := authenticate(s.tokens, strings.TrimSpace(presented))
 	if who == nil {
+		s.log.LogAttrs(r.Context(), slog.LevelWarn, "unknown token refused", slog.String("client", r.RemoteAddr))
 		w.Header().Set("WWW-Authenticate", `Bearer realm="certificate-dns", error="invalid_token"`)
 		refuse(w, http.StatusUnauthorized, "the token is unknown; check it, or add its SHA-256 to the server's configuration")
 		return nil, false

@@ -17,7 +17,7 @@ type leaf struct {
 // an update costs the same at ten names and at ten million, and whoever holds
 // the old table never sees it change.
 type table struct {
-	seed maphash.Seed
+	hash func(name string) uint64
 	root *branch
 }
 
@@ -39,15 +39,16 @@ const (
 	lastShift = 60 // twelve levels of five bits; the rest of the hash is unused
 )
 
-// newTable returns an empty table. Its seed is random, so nobody can choose
-// names that collide.
+// newTable returns an empty table. Its hash has a random seed, so nobody can
+// choose names that collide.
 func newTable() table {
-	return table{seed: maphash.MakeSeed(), root: &branch{}}
+	seed := maphash.MakeSeed()
+	return table{func(name string) uint64 { return maphash.String(seed, name) }, &branch{}}
 }
 
 // get returns the leaf of name, or nil.
 func (t table) get(name string) *leaf {
-	hash := maphash.String(t.seed, name)
+	hash := t.hash(name)
 	b := t.root
 	for shift := 0; shift < lastShift; shift += levelBits {
 		bit := uint32(1) << (hash >> shift & (1<<levelBits - 1))
@@ -73,7 +74,7 @@ func (t table) get(name string) *leaf {
 
 // with returns a table in which l.name has leaf l.
 func (t table) with(l *leaf) table {
-	return table{t.seed, t.insert(t.root, l, maphash.String(t.seed, l.name), 0)}
+	return table{t.hash, t.insert(t.root, l, t.hash(l.name), 0)}
 }
 
 func (t table) insert(b *branch, l *leaf, hash uint64, shift int) *branch {
@@ -97,17 +98,17 @@ func (t table) insert(b *branch, l *leaf, hash uint64, shift int) *branch {
 	case s.leaf.name == l.name:
 		return b.replaced(i, slot{leaf: l})
 	}
-	next := t.insert(&branch{}, s.leaf, maphash.String(t.seed, s.leaf.name), shift+levelBits)
+	next := t.insert(&branch{}, s.leaf, t.hash(s.leaf.name), shift+levelBits)
 	return b.replaced(i, slot{next: t.insert(next, l, hash, shift+levelBits)})
 }
 
 // without returns a table in which name has no leaf.
 func (t table) without(name string) table {
-	root := t.remove(t.root, name, maphash.String(t.seed, name), 0)
+	root := t.remove(t.root, name, t.hash(name), 0)
 	if root == nil {
 		root = &branch{}
 	}
-	return table{t.seed, root}
+	return table{t.hash, root}
 }
 
 // remove returns b without name, b itself when name is not there, and nil when

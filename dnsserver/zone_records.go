@@ -1,7 +1,6 @@
 package dnsserver
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -79,14 +78,33 @@ func (b *zoneBuilder) readRecords(zones map[string]*zone) {
 		}
 	}
 	if err := parser.Err(); err != nil {
-		text, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "dns: "), " at line: ")
-		var parseErr *dns.ParseError
-		if !errors.As(err, &parseErr) {
-			text = err.Error()
-		}
-		b.problem("records", r.line(),
-			"write it as in a zone file, owner first, such as: www 300 A 192.0.2.1", "cannot read the record: %s", text)
+		text, line := parseProblem(err, r.line())
+		b.problem("records", line, "write it as in a zone file, owner first, such as: www 300 A 192.0.2.1 (comments begin with ;)",
+			"cannot read the record: %s", text)
 	}
+}
+
+// parseProblem takes the parser's error apart. The line in it is the token's,
+// one too high for the $TTL in front; otherwise is the line if there is none.
+func parseProblem(err error, otherwise int) (text string, line int) {
+	text, at, _ := strings.Cut(strings.TrimPrefix(err.Error(), "dns: "), " at line: ")
+	if _, scanErr := fmt.Sscanf(at, "%d:", &line); scanErr != nil {
+		return text, otherwise
+	}
+	return text, line - 1
+}
+
+// unpackable reports whether a record has no wire form, or an empty one: the
+// parser takes a last line without data for the deletion in an UPDATE.
+func unpackable(rr dns.RR) bool {
+	wire := make([]byte, tcpSize)
+	end, err := dns.PackRR(rr, wire, 0, nil, false)
+	if err != nil {
+		return true
+	}
+	_, unknown := rr.(*dns.RFC3597)
+	owner, err := dns.PackDomainName(rr.Header().Name, wire, 0, nil, false)
+	return err != nil || end == owner+10 && !unknown
 }
 
 // admit reports whether rr may stand in the zone, whatever its neighbours are.
@@ -95,6 +113,8 @@ func (b *zoneBuilder) admit(rr dns.RR, line int, zones map[string]*zone) bool {
 	kind := dns.Type(h.Rrtype).String()
 	owner := display(h.Name)
 	switch {
+	case unpackable(rr):
+		b.problem("records", line, "write its data after the type", "%s %s has no data that fits a record", owner, kind)
 	case h.Class != dns.ClassINET:
 		b.problem("records", line, "write IN or leave the class out", "class %s is not served", dns.Class(h.Class))
 	case !within(h.Name, b.zone.name):

@@ -47,8 +47,9 @@ type Client struct {
 	http  *http.Client
 }
 
-// bearer is a token that does not print.
-type bearer string
+// bearer reveals a token when called, and does not print it: fmt looks into a
+// string in an unexported field, and past its String method, not into this.
+type bearer func() string
 
 func (bearer) String() string       { return "[redacted]" }
 func (bearer) GoString() string     { return "[redacted]" }
@@ -76,7 +77,7 @@ func New(baseURL, token string, hc *http.Client) (*Client, error) {
 	if hc == nil {
 		hc = http.DefaultClient
 	}
-	return &Client{base, bearer(token), hc}, nil
+	return &Client{base, func() string { return token }, hc}, nil
 }
 
 // Put makes value one of the TXT values at name and leaves the others alone.
@@ -121,7 +122,7 @@ func (c *Client) do(ctx context.Context, method, name string, query url.Values, 
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", method, shown, err)
 	}
-	req.Header.Set("Authorization", "Bearer "+string(c.token))
+	req.Header.Set("Authorization", "Bearer "+c.token())
 	req.Header.Set("Accept", "application/json")
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")

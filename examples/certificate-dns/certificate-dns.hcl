@@ -16,7 +16,7 @@ storage = "/var/lib/certificate-dns/records.db"
 api {
   listen           = "192.0.2.53:443"
   certificate_file = "/etc/certificate-dns/tls.crt" # with the chain, leaf first
-  key_file         = "/etc/certificate-dns/tls.key"
+  key_file         = "/etc/certificate-dns/tls.key" # both are read again when they change
 }
 
 zone "auth.example.com" {
@@ -35,6 +35,6 @@ zone "auth.example.com" {
 # One block for each who may put records. `certificate-dns token` prints a new
 # token and the line to write here; only the hash is kept on this machine.
 token "terraform" {
-  sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" # replace me
+  sha256 = "0000000000000000000000000000000000000000000000000000000000000000" # replace me
   names  = ["*.auth.example.com"] # every name below; or exact names
 }

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/gohcl"
+	"github.com/hashicorp/hcl/v2/hclparse"
+
+	"github.com/certiform/terraform-provider-certificate/dnsserver"
+)
+
+// config is a configuration file that was found good.
+type config struct {
+	listen  []string
+	storage string
+	api     *apiBlock // nil: no API
+	server  dnsserver.Config
+}
+
+// file is the configuration file as it is written.
+type file struct {
+	Listen      []string     `hcl:"listen"`
+	ListenRange hcl.Range    `hcl:"listen,attr_value_range"`
+	Storage     string       `hcl:"storage"`
+	LogQueries  bool         `hcl:"log_queries,optional"`
+	API         *apiBlock    `hcl:"api,block"`
+	Zones       []zoneBlock  `hcl:"zone,block"`
+	Tokens      []tokenBlock `hcl:"token,block"`
+}
+
+type apiBlock struct {
+	Listen          string    `hcl:"listen"`
+	CertificateFile string    `hcl:"certificate_file,optional"`
+	KeyFile         string    `hcl:"key_file,optional"`
+	InsecureHTTP    bool      `hcl:"insecure_http,optional"`
+	ListenRange     hcl.Range `hcl:"listen,attr_value_range"`
+	Range           hcl.Range `hcl:",def_range"`
+}
+
+type zoneBlock struct {
+	Name        string    `hcl:"name,label"`
+	NameServers []string  `hcl:"nameservers"`
+	Hostmaster  string    `hcl:"hostmaster,optional"`
+	TTL         uint32    `hcl:"ttl,optional"`
+	DynamicTTL  uint32    `hcl:"dynamic_ttl,optional"`
+	NegativeTTL uint32    `hcl:"negative_ttl,optional"`
+	Serial      uint32    `hcl:"serial,optional"`
+	Records     string    `hcl:"records,optional"`
+	Body        hcl.Body  `hcl:",body"`
+	Range       hcl.Range `hcl:",def_range"`
+}
+
+type tokenBlock struct {
+	Name   string    `hcl:"name,label"`
+	SHA256 string    `hcl:"sha256"`
+	Names  []string  `hcl:"names"`
+	Body   hcl.Body  `hcl:",body"`
+	Range  hcl.Range `hcl:",def_range"`
+}
+
+// readConfig reads and checks a configuration file. Its error has one line for
+// each problem: file:line, what is wrong, what to do.
+func readConfig(path string) (config, error) {
+	src, err := os.ReadFile(path)
+	if err != nil {
+		return config{}, fmt.Errorf("read the configuration: %w", err)
+	}
+	parsed, diags := hclparse.NewParser().ParseHCL(src, path)
+	var f file
+	if !diags.HasErrors() {
+		diags = append(diags, gohcl.DecodeBody(parsed.Body, nil, &f)...)
+	}
+	if diags.HasErrors() {
+		return config{}, diagnosticsError(diags)
+	}
+	conf := f.config()
+	problems := append(f.checkListen(), f.checkAPI()...)
+	for _, p := range conf.server.Problems() {
+		problems = append(problems, fmt.Errorf("%s: %w", f.place(p, src), p))
+	}
+	return conf, errors.Join(problems...)
+}
+
+// diagnosticsError has one line for each diagnostic.
+func diagnosticsError(diags hcl.Diagnostics) error {
+	var errs []error
+	for _, d := range diags {
+		at := hcl.Range{}
+		if d.Subject != nil {
+			at = *d.Subject
+		}
+		errs = append(errs, fmt.Errorf("%s:%d: %s: %s", at.Filename, at.Start.Line, d.Summary, d.Detail))
+	}
+	return errors.Join(errs...)
+}
+
+// config turns the file into what the server takes.
+func (f *file) config() config {
+	conf := config{listen: f.Listen, storage: f.Storage, api: f.API}
+	conf.server.LogQueries = f.LogQueries
+	for _, z := range f.Zones {
+		conf.server.Zones = append(conf.server.Zones, dnsserver.Zone{
+			Name: z.Name, NameServers: z.NameServers, Hostmaster: z.Hostmaster,
+			TTL: z.TTL, DynamicTTL: z.DynamicTTL, NegativeTTL: z.NegativeTTL, Serial: z.Serial, Records: z.Records,
+		})
+	}
+	for _, t := range f.Tokens {
+		conf.server.Tokens = append(conf.server.Tokens, dnsserver.Token{Name: t.Name, SHA256: t.SHA256, Names: t.Names})
+	}
+	return conf
+}
+
+// place finds where in the file a problem stands, as file:line.
+func (f *file) place(p *dnsserver.ConfigError, src []byte) string {
+	var body hcl.Body
+	at := hcl.Range{Filename: f.ListenRange.Filename, Start: hcl.InitialPos}
+	switch p.Block {
+	case "zone":
+		body, at = f.Zones[p.Index].Body, f.Zones[p.Index].Range
+	case "token":
+		body, at = f.Tokens[p.Index].Body, f.Tokens[p.Index].Range
+	}
+	line := at.Start.Line
+	if body != nil {
+		attrs, _ := body.JustAttributes() // decoded before without error
+		if attr := attrs[p.Field]; attr != nil {
+			line = attr.Expr.Range().Start.Line
+			if p.Line > 0 {
+				line = recordsLine(attr, src) + p.Line - 1
+			}
+		}
+	}
+	return fmt.Sprintf("%s:%d", at.Filename, line)
+}
+
+// recordsLine is the line of the file that the text of an attribute begins on:
+// for a heredoc, the one after its marker.
+func recordsLine(attr *hcl.Attribute, src []byte) int {
+	rest := string(src[attr.NameRange.End.Byte:])
+	rest = strings.TrimLeft(strings.TrimPrefix(strings.TrimLeft(rest, " \t"), "="), " \t")
+	if strings.HasPrefix(rest, "<<") {
+		return attr.NameRange.Start.Line + 1
+	}
+	return attr.Expr.Range().Start.Line
+}
+
+// checkListen finds addresses that DNS cannot listen on.
+func (f *file) checkListen() []error {
+	var errs []error
+	if len(f.Listen) == 0 {
+		errs = append(errs, fmt.Errorf("%s: listen: there is no address; write one like 192.0.2.53:53", linePlace(f.ListenRange)))
+	}
+	for i, addr := range f.Listen {
+		ap, err := netip.ParseAddrPort(addr)
+		switch {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("%s: listen: %q is not an IP address and port; write it like 192.0.2.53:53 or [2001:db8::53]:53",
+				linePlace(f.ListenRange), addr))
+		case ap.Port() != 0 && slices.Contains(f.Listen[:i], addr):
+			errs = append(errs, fmt.Errorf("%s: listen: %q is there twice; remove one", linePlace(f.ListenRange), addr))
+		}
+	}
+	return errs
+}
+
+// checkAPI refuses to send tokens in the clear to where others could read
+// them, unless that is asked for.
+func (f *file) checkAPI() []error {
+	a := f.API
+	if a == nil {
+		if len(f.Tokens) > 0 {
+			return []error{fmt.Errorf("%s: token: there is no api block, so nobody can use it; add api { listen = \"127.0.0.1:8053\" }",
+				linePlace(f.Tokens[0].Range))}
+		}
+		return nil
+	}
+	var errs []error
+	addr, err := netip.ParseAddrPort(a.Listen)
+	switch {
+	case err != nil:
+		errs = append(errs, fmt.Errorf("%s: api: %q is not an IP address and port; write it like 127.0.0.1:8053", linePlace(a.ListenRange), a.Listen))
+	case !a.tls() && !addr.Addr().Unmap().IsLoopback() && !a.InsecureHTTP:
+		errs = append(errs, fmt.Errorf("%s: api: tokens would cross the network in the clear; set certificate_file and key_file, "+
+			"or listen on 127.0.0.1, or write insecure_http = true when something in front speaks TLS", linePlace(a.ListenRange)))
+	}
+	if (a.CertificateFile == "") != (a.KeyFile == "") {
+		errs = append(errs, fmt.Errorf("%s: api: one of certificate_file and key_file is missing; set both, or neither", linePlace(a.Range)))
+	}
+	if a.tls() && a.InsecureHTTP {
+		errs = append(errs, fmt.Errorf("%s: api: insecure_http contradicts certificate_file; remove one", linePlace(a.Range)))
+	}
+	return errs
+}
+
+func (a *apiBlock) tls() bool { return a.CertificateFile != "" && a.KeyFile != "" }
+
+func linePlace(r hcl.Range) string { return fmt.Sprintf("%s:%d", r.Filename, r.Start.Line) }
