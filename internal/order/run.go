@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"reflect"
 	"strings"
 	"time"
 
@@ -90,8 +91,12 @@ func (r *Runner) Run(ctx context.Context, w Wish) (j Journal, adopted bool, err 
 		}
 	}()
 	j, err = r.open(ctx, w)
-	if err != nil || j.Status == StatusIssued {
-		return j, err == nil, err
+	if err != nil {
+		return j, false, err
+	}
+	if j.Status == StatusIssued {
+		r.tidy(ctx, &j) // a run that was killed in time may have left them
+		return j, true, nil
 	}
 	resumed := j.OrderID != ""
 	j, err = r.drive(ctx, j, w.Wait)
@@ -216,8 +221,8 @@ func (r *Runner) drive(ctx context.Context, j Journal, wait time.Duration) (Jour
 	defer deadline.Stop()
 	for {
 		next, err := r.Issuer.Step(ctx, j)
-		if saveErr := r.save(context.WithoutCancel(ctx), next); saveErr != nil {
-			err = errors.Join(err, saveErr)
+		if !reflect.DeepEqual(kept(next), kept(j)) {
+			err = errors.Join(err, r.save(context.WithoutCancel(ctx), next))
 		}
 		j = next
 		if err != nil {
@@ -250,11 +255,22 @@ func (r *Runner) finish(ctx context.Context, j Journal) (Journal, error) {
 		j.Status, j.Detail, j.Certificate = StatusRejected, err.Error(), nil
 		return j, errors.Join(err, r.save(context.WithoutCancel(ctx), j), r.withdraw(ctx, &j))
 	}
-	// A record that stays behind does no harm and must not cost the certificate.
-	if err := r.withdraw(ctx, &j); err != nil {
+	r.tidy(ctx, &j)
+	return j, nil
+}
+
+// tidy withdraws what is left of an order that led to a certificate. A record
+// that stays behind does no harm and must not cost the certificate.
+func (r *Runner) tidy(ctx context.Context, j *Journal) {
+	if err := r.withdraw(ctx, j); err != nil {
 		r.Logger.WarnContext(ctx, "withdraw validation records", "names", j.Intent.Names, "error", err)
 	}
-	return j, nil
+}
+
+// kept is the part of a journal that is saved.
+func kept(j Journal) Journal {
+	j.Wait = 0
+	return j
 }
 
 // withdraw takes the records back even when ctx has ended.

@@ -78,16 +78,13 @@ func New(config Config, keeper order.Keeper, solver issuer.Solver, logger *slog.
 // ID identifies the CA in intents and outputs: its directory URL.
 func (i *Issuer) ID() string { return "acme:" + i.config.DirectoryURL }
 
-// phase is the next thing to do for an order.
+// phase is the next thing to do for an order that was placed.
 type phase string
 
 const (
 	phaseAuthorize phase = "authorize" // read the authorizations, find what to publish
 	phasePresent   phase = "present"   // publish, wait until visible, answer
-	phaseValidate  phase = "validate"  // poll until the order is ready
-	phaseFinalize  phase = "finalize"  // send the signing request
-	phaseIssue     phase = "issue"     // poll until the certificate is there
-	phaseDownload  phase = "download"  // fetch it
+	phasePoll      phase = "poll"      // do what the state of the order calls for
 )
 
 // progress is the part of the journal that only this package reads.
@@ -97,9 +94,6 @@ type progress struct {
 	Authorizations []string `json:"authorizations"`
 	Challenges     []string `json:"challenges,omitempty"`
 	Finalize       string   `json:"finalize"`
-	Certificate    string   `json:"certificate,omitempty"`
-	// Polls counts the polls of the current phase.
-	Polls int `json:"polls,omitempty"`
 }
 
 // Step implements order.Issuer.
@@ -124,7 +118,6 @@ func (i *Issuer) Step(ctx context.Context, j order.Journal) (order.Journal, erro
 	if err := json.Unmarshal(j.Progress, &p); err != nil {
 		return j, fmt.Errorf("read the progress of order %s: %w", j.OrderID, err)
 	}
-	j.Wait = 0
 	next, p, err := i.advance(s, j, p)
 	text, encodeErr := json.Marshal(p)
 	if encodeErr != nil {
@@ -148,8 +141,8 @@ func (i *Issuer) Withdraw(ctx context.Context, j order.Journal) (order.Journal, 
 	}
 	j.Records = nil
 	var p progress
-	if json.Unmarshal(j.Progress, &p) == nil && (p.Phase == phasePresent || p.Phase == phaseValidate) {
-		p.Phase, p.Polls = phaseAuthorize, 0
+	if json.Unmarshal(j.Progress, &p) == nil && p.Phase != phaseAuthorize && !j.Status.Final() {
+		p.Phase = phaseAuthorize
 		text, err := json.Marshal(p)
 		if err != nil {
 			return j, err
@@ -175,7 +168,7 @@ func (i *Issuer) place(s *session, a account, j order.Journal) (order.Journal, e
 	j.OrderID, j.Status = created.Location, order.StatusAwaitingValidation
 	p := progress{Phase: phaseAuthorize, AccountURL: a.URL, Authorizations: created.Authorizations, Finalize: created.Finalize}
 	if created.Status == acme.StatusReady {
-		p.Phase = phaseFinalize
+		p.Phase = phasePoll
 	}
 	j.Progress, err = json.Marshal(p)
 	return j, err
@@ -201,74 +194,65 @@ func (i *Issuer) replaces(j order.Journal) string {
 func (i *Issuer) advance(s *session, j order.Journal, p progress) (order.Journal, progress, error) {
 	switch p.Phase {
 	case phaseAuthorize:
+		j.Wait = 0
 		return i.authorize(s, j, p)
 	case phasePresent:
 		return i.present(s, j, p)
-	case phaseFinalize:
-		return i.finalize(s, j, p)
-	case phaseDownload:
-		return i.download(s, j, p)
-	case phaseValidate, phaseIssue:
-		return i.poll(s, j, p)
+	case phasePoll:
+		j, err := i.poll(s, j, p)
+		return j, p, err
 	default:
 		return j, p, fmt.Errorf("the journal names the unknown phase %q: it was written by a newer provider", p.Phase)
 	}
 }
 
-// poll asks where the order stands and follows it.
-func (i *Issuer) poll(s *session, j order.Journal, p progress) (order.Journal, progress, error) {
+// poll asks where the order stands and does what that calls for.
+func (i *Issuer) poll(s *session, j order.Journal, p progress) (order.Journal, error) {
 	current, err := call(s, func() (acme.ExtendedOrder, error) { return s.Orders.Get(j.OrderID) })
 	if isGone(err) {
 		j.Status, j.Detail = order.StatusExpired, "the CA no longer knows the order"
-		return j, p, nil
+		return j, nil
 	}
 	if err != nil {
-		return j, p, err
+		return j, err
 	}
 	return i.follow(s, j, p, current.Order)
 }
 
-// follow turns the state of an order (RFC 8555 §7.1.6) into the next phase.
-func (i *Issuer) follow(s *session, j order.Journal, p progress, current acme.Order) (order.Journal, progress, error) {
+// follow acts on the state of an order (RFC 8555 §7.1.6).
+func (i *Issuer) follow(s *session, j order.Journal, p progress, current acme.Order) (order.Journal, error) {
 	switch current.Status {
 	case acme.StatusPending:
-		j.Status = order.StatusAwaitingValidation
-		return i.again(s, j, p, phaseValidate)
+		return wait(s, j, order.StatusAwaitingValidation), nil
 	case acme.StatusReady:
-		p.Phase, p.Polls = phaseFinalize, 0
-		return j, p, nil
+		return i.finalize(s, j, p)
 	case acme.StatusProcessing:
-		j.Status = order.StatusIssuing
-		return i.again(s, j, p, phaseIssue)
+		return wait(s, j, order.StatusIssuing), nil
 	case acme.StatusValid:
-		p.Phase, p.Certificate = phaseDownload, current.Certificate
-		return j, p, nil
+		return i.download(s, j, current.Certificate)
 	default:
 		j.Status, j.Detail = order.StatusRejected, i.whyInvalid(s, p, current)
-		return j, p, nil
+		return j, nil
 	}
 }
 
-// again waits before the next poll: as long as the CA asks, else from a few
-// milliseconds up to five seconds.
-func (i *Issuer) again(s *session, j order.Journal, p progress, next phase) (order.Journal, progress, error) {
-	if p.Phase != next {
-		p.Phase, p.Polls = next, 0
-	}
-	j.Wait = s.retryAfterOf(j.OrderID)
-	if j.Wait == 0 {
-		j.Wait = pollWait(p.Polls)
-	}
-	p.Polls++
-	return j, p, nil
-}
+const (
+	firstPoll   = 10 * time.Millisecond
+	slowestPoll = 5 * time.Second
+)
 
-func pollWait(polls int) time.Duration {
-	wait := 10 * time.Millisecond
-	for range min(polls, 10) {
-		wait = wait * 5 / 2
+// wait sets the time until the next poll: as long as the CA asks, else from a
+// few milliseconds up to five seconds, starting over when the status changes.
+func wait(s *session, j order.Journal, status order.Status) order.Journal {
+	if asked := s.retryAfterOf(j.OrderID); asked > 0 {
+		j.Wait = asked
+	} else if j.Status != status || j.Wait < firstPoll {
+		j.Wait = firstPoll
+	} else {
+		j.Wait = min(j.Wait*2, slowestPoll)
 	}
-	return min(wait, 5*time.Second)
+	j.Status = status
+	return j
 }
 
 // authorize reads all authorizations (RFC 8555 §7.5) and notes the records of
@@ -311,7 +295,7 @@ func (i *Issuer) authorize(s *session, j order.Journal, p progress) (order.Journ
 		}
 	}
 	if len(records) == 0 {
-		p.Phase, p.Polls = phaseValidate, 0
+		p.Phase = phasePoll
 		return j, p, nil
 	}
 	located, err := i.solver.Locate(s.ctx, records)
@@ -341,38 +325,41 @@ func (i *Issuer) present(s *session, j order.Journal, p progress) (order.Journal
 	if err := group.Wait(); err != nil {
 		return j, p, fmt.Errorf("answer the challenges: %w", err)
 	}
-	p.Phase, p.Polls = phaseValidate, 0
-	j.Wait = pollWait(0)
+	p.Phase, j.Wait = phasePoll, firstPoll
 	return j, p, nil
 }
 
-// finalize sends the signing request (RFC 8555 §7.4). Where an earlier run did
-// that already, the CA says so and the order's state decides.
-func (i *Issuer) finalize(s *session, j order.Journal, p progress) (order.Journal, progress, error) {
+// finalize sends the signing request (RFC 8555 §7.4) and goes on with what
+// becomes of the order. Where an earlier run sent it already the CA says that
+// the order is not ready, and the next poll finds out.
+func (i *Issuer) finalize(s *session, j order.Journal, p progress) (order.Journal, error) {
 	current, err := call(s, func() (acme.ExtendedOrder, error) { return s.Orders.UpdateForCSR(p.Finalize, j.Request) })
-	if isProblem(err, problemOrderNotReady) {
-		return i.poll(s, j, p)
-	}
-	if refused(err) {
+	switch {
+	case isProblem(err, problemOrderNotReady):
+		return wait(s, j, order.StatusIssuing), nil
+	case refused(err):
 		j.Status, j.Detail = order.StatusRejected, describe(problem(err))
-		return j, p, nil
-	}
-	if err != nil {
-		return j, p, fmt.Errorf("finalize: %w", err)
+		return j, nil
+	case err != nil:
+		return j, fmt.Errorf("finalize: %w", err)
+	case current.Status == acme.StatusReady:
+		// An answer from before the request took effect.
+		return wait(s, j, order.StatusIssuing), nil
 	}
 	return i.follow(s, j, p, current.Order)
 }
 
-func (i *Issuer) download(s *session, j order.Journal, p progress) (order.Journal, progress, error) {
+// download fetches the chain the CA sends by default (RFC 8555 §7.4.2).
+func (i *Issuer) download(s *session, j order.Journal, url string) (order.Journal, error) {
 	chain, err := call(s, func() ([]byte, error) {
-		chain, _, err := s.Certificates.Get(p.Certificate, true)
+		chain, _, err := s.Certificates.Get(url, true)
 		return chain, err
 	})
 	if err != nil {
-		return j, p, fmt.Errorf("download the certificate: %w", err)
+		return j, fmt.Errorf("download the certificate: %w", err)
 	}
 	j.Certificate, j.Status = chain, order.StatusIssued
-	return j, p, nil
+	return j, nil
 }
 
 // whyInvalid collects what the CA says about a failed order: its own error and
