@@ -37,7 +37,7 @@ func (Local) ReadFile(ctx context.Context, path string) ([]byte, FileInfo, error
 	// Stat first: opening a pipe would wait for its writer.
 	info, err := os.Stat(real)
 	if err != nil {
-		return nil, FileInfo{}, err
+		return nil, FileInfo{Path: real}, err
 	}
 	if !info.Mode().IsRegular() {
 		return nil, FileInfo{}, fmt.Errorf("read %s: it is no regular file (%s)", path, info.Mode().Type())

@@ -22,7 +22,8 @@ import (
 // fs.ErrNotExist. Implementations are safe for concurrent use.
 type Transport interface {
 	// ReadFile returns the whole content of a regular file and what is known
-	// about it. It refuses files over MaxFileSize.
+	// about it. It refuses files over MaxFileSize. Of a missing file it returns
+	// FileInfo.Path all the same.
 	ReadFile(ctx context.Context, path string) ([]byte, FileInfo, error)
 
 	// Stage writes data to a temporary file in the directory of the file that

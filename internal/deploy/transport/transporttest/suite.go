@@ -197,8 +197,8 @@ func symlink(t *testing.T, machine transport.Transport, directory string) {
 func dangling(t *testing.T, machine transport.Transport, directory string) {
 	destination, link := path.Join(directory, "destination"), path.Join(directory, "link")
 	run(t, machine, "ln", "-s", destination, link)
-	if _, _, err := machine.ReadFile(t.Context(), link); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("read = %v, want fs.ErrNotExist", err)
+	if _, info, err := machine.ReadFile(t.Context(), link); !errors.Is(err, fs.ErrNotExist) || info.Path != destination {
+		t.Errorf("read = %+v, %v; want path %s and fs.ErrNotExist", info, err, destination)
 	}
 	write(t, machine, link, "new", private())
 	wantFile(t, machine, destination, "new", 0o600)
