@@ -1,0 +1,297 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
+	"github.com/certiform/terraform-provider-certificate/internal/pki"
+)
+
+// snapshot is a file as it was at one moment. It can hold a private key.
+type snapshot struct {
+	exists bool
+	data   []byte
+	info   transport.FileInfo
+}
+
+func (s snapshot) equal(o snapshot) bool {
+	return s.exists == o.exists && bytes.Equal(s.data, o.data) && s.info.Attributes == o.info.Attributes
+}
+
+// String implements fmt.Stringer without the content.
+func (s snapshot) String() string { return fmt.Sprintf("[%d bytes]", len(s.data)) }
+
+// GoString implements fmt.GoStringer without the content.
+func (s snapshot) GoString() string { return s.String() }
+
+// file is one slot in the course of a deployment.
+type file struct {
+	Slot
+	found  snapshot // on the machine when the deployment began
+	before snapshot // what a rollback restores: found, or what a crashed run found
+	fresh  bool     // found holds already what it is to hold
+	data   []byte   // the content to write unless fresh
+	backup string   // path of the copy of before; empty when there is none
+}
+
+// deployment is the state of one Deploy.
+type deployment struct {
+	job       Job
+	run       string // names this run's backups
+	files     []file
+	journal   journal  // of a crashed run; zero when there was none
+	served    Served   // before; zero when nothing was served or nobody asks
+	loaded    bool     // served is the new certificate, whole
+	written   []string // backups of this run
+	activated bool     // the server was told something
+}
+
+// read finds out what is on the machine and served, touching nothing.
+func read(ctx context.Context, job Job) (*deployment, error) {
+	random := make([]byte, 4)
+	if _, err := rand.Read(random); err != nil {
+		return nil, fmt.Errorf("draw a name for the backups: %w", err)
+	}
+	d := &deployment{job: job, run: job.Now.UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(random)}
+	places := map[string]string{}
+	for _, slot := range job.Target.Slots() {
+		found, err := look(ctx, job.Machine, slot.Path)
+		if err != nil {
+			return nil, fmt.Errorf("read what %s holds: %w", slot.Path, err)
+		}
+		if other, ok := places[found.info.Path]; ok {
+			return nil, fmt.Errorf("%w: %s and %s are one file", ErrPath, other, slot.Path)
+		}
+		places[found.info.Path] = slot.Path
+		d.files = append(d.files, file{Slot: slot, found: found, before: found})
+	}
+	if err := d.encode(); err != nil {
+		return nil, err
+	}
+	if d.asked() {
+		d.inspect(ctx)
+	}
+	if err := d.adopt(ctx); err != nil {
+		return nil, err
+	}
+	return d, ctx.Err()
+}
+
+func look(ctx context.Context, machine transport.Transport, path string) (snapshot, error) {
+	data, info, err := machine.ReadFile(ctx, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return snapshot{info: transport.FileInfo{Path: info.Path}}, nil
+	}
+	return snapshot{err == nil, data, info}, err
+}
+
+// encode decides which files are to be written and with what. A key that was
+// not given is read in place and must belong to the certificate.
+func (d *deployment) encode() error {
+	m := d.job.Material
+	for _, f := range d.files {
+		if !f.Format.Parts().Key || !m.Key.Empty() {
+			continue
+		}
+		if !f.found.exists {
+			return fmt.Errorf("no private key was given and %s does not exist: %w", f.Path, pki.ErrNoKey)
+		}
+		held, err := f.Format.Decode(f.found.data)
+		if err == nil {
+			err = held.Key.Matches(m.Chain[0])
+		}
+		if err != nil {
+			return fmt.Errorf("no private key was given; the one in %s: %w", f.Path, err)
+		}
+		m.Key = held.Key
+	}
+	for i := range d.files {
+		f := &d.files[i]
+		f.fresh = f.found.exists && f.holds(f.found.data, m) && (f.Mode == 0 || f.Mode == f.found.info.Mode)
+		if f.fresh {
+			continue
+		}
+		var err error
+		if f.data, err = f.Format.Encode(m); err != nil {
+			return fmt.Errorf("write the content for %s: %w", f.Path, err)
+		}
+	}
+	return nil
+}
+
+// asked reports whether there is an endpoint to ask.
+func (d *deployment) asked() bool { return d.job.Proof.Endpoint.Address != "" }
+
+// want is the check for the new certificate.
+func (d *deployment) want() func(Served) error {
+	return serves(d.job.Proof.Endpoint, installed(d.job.Target.Slots(), d.job.Material))
+}
+
+// inspect asks what is served before anything changes. That nothing answers is
+// no error: a first deployment can come before the server's first start.
+func (d *deployment) inspect(ctx context.Context) {
+	served, err := Probe(ctx, d.job.Proof.Endpoint)
+	if err != nil {
+		d.job.Logger.DebugContext(ctx, "nothing is served before the deployment", "error", err)
+		return
+	}
+	d.served = served
+	if d.want()(served) != nil || !d.allFresh() {
+		return
+	}
+	proof := d.job.Proof
+	proof.Steady = -1 // nothing was just reloaded
+	proof.Timeout = min(proof.Timeout, probeTimeout)
+	_, err = Prove(ctx, proof, d.want())
+	d.loaded = err == nil
+}
+
+func (d *deployment) allFresh() bool {
+	for _, f := range d.files {
+		if !f.fresh {
+			return false
+		}
+	}
+	return true
+}
+
+// upToDate reports whether there is nothing to do. Without an endpoint, files
+// left by a crashed run prove nothing: it may not have reloaded.
+func (d *deployment) upToDate() bool {
+	return d.allFresh() && (d.loaded || !d.asked() && !d.journal.open())
+}
+
+// replace takes every step from the backups to the proof.
+func (d *deployment) replace(ctx context.Context, result *Result) error {
+	if !d.allFresh() {
+		if err := d.backUp(ctx); err != nil {
+			return fmt.Errorf("back up: %w", err)
+		}
+		if err := d.install(ctx); err != nil {
+			return fmt.Errorf("write the new files: %w", err)
+		}
+		result.Changed, result.Backups = true, d.written
+	}
+	reloaded, err := d.activate(ctx)
+	if err != nil {
+		return err
+	}
+	result.Reloaded = reloaded
+	if d.asked() {
+		result.Served, err = Prove(ctx, d.job.Proof, d.want())
+	}
+	return err
+}
+
+// install stages every file, which is where a full disk or a missing right
+// shows, and then renames one after the other.
+func (d *deployment) install(ctx context.Context) error {
+	var staged []transport.Staged
+	for _, f := range d.files {
+		if f.fresh {
+			continue
+		}
+		one, err := d.job.Machine.Stage(ctx, f.Path, f.data, f.attributes())
+		if err != nil {
+			return errors.Join(err, d.discard(ctx, staged))
+		}
+		staged = append(staged, one)
+	}
+	for i, one := range staged {
+		if err := d.job.Machine.Rename(ctx, one); err != nil {
+			return errors.Join(err, d.discard(ctx, staged[i:]))
+		}
+		d.job.Logger.DebugContext(ctx, "file replaced", "path", one.Path)
+	}
+	return nil
+}
+
+// discard removes staged files that will not be renamed.
+func (d *deployment) discard(ctx context.Context, staged []transport.Staged) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
+	defer cancel()
+	var problems []error
+	for _, one := range staged {
+		if err := d.job.Machine.Remove(ctx, one.Temporary); !errors.Is(err, fs.ErrNotExist) {
+			problems = append(problems, err)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// attributes are those of the file replaced, with a mode asked for.
+func (f file) attributes() transport.Attributes {
+	if !f.before.exists {
+		return transport.Attributes{Mode: f.mode(), UID: transport.Unknown, GID: transport.Unknown}
+	}
+	attributes := f.before.info.Attributes
+	if f.Mode != 0 {
+		attributes.Mode = f.Mode
+	}
+	return attributes
+}
+
+// activate tests the files in place and makes the server load them: by a reload,
+// or by a start when it does not run. It reports whether the server was told
+// anything.
+func (d *deployment) activate(ctx context.Context) (bool, error) {
+	machine, target := d.job.Machine, d.job.Target
+	if _, err := target.Test(ctx, machine); err != nil {
+		return false, fmt.Errorf("test the server's configuration: %w", err)
+	}
+	starter, ok := target.(Starter)
+	if !ok {
+		d.activated = true
+		return d.reload(ctx)
+	}
+	alive, err := starter.Alive(ctx, machine)
+	if err != nil {
+		return false, err
+	}
+	d.activated = true
+	if !alive {
+		d.job.Logger.InfoContext(ctx, "the server does not run and is started")
+		if err := starter.Start(ctx, machine); err != nil {
+			return false, fmt.Errorf("start the server: %w", err)
+		}
+	} else if _, err := d.reload(ctx); err != nil {
+		return false, err
+	}
+	return true, awaitAlive(ctx, machine, starter)
+}
+
+func (d *deployment) reload(ctx context.Context) (bool, error) {
+	told, err := d.job.Target.Reload(ctx, d.job.Machine)
+	if err != nil {
+		return false, fmt.Errorf("reload the server: %w", err)
+	}
+	return told, nil
+}
+
+// awaitAlive waits a moment: a server that starts in the background is not there
+// at once.
+func awaitAlive(ctx context.Context, machine transport.Transport, starter Starter) error {
+	ctx, cancel := context.WithTimeout(ctx, aliveTimeout)
+	defer cancel()
+	for wait := firstWait; ; wait = min(2*wait, longestWait) {
+		alive, err := starter.Alive(ctx, machine)
+		if alive || err != nil {
+			return err
+		}
+		if pause(ctx, wait) != nil {
+			return errors.New("the server does not run after it was told to load the certificate")
+		}
+	}
+}
+
+const (
+	aliveTimeout = 3 * time.Second
+	cleanTimeout = 2 * time.Second
+)

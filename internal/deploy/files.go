@@ -1,0 +1,78 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+
+	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
+)
+
+// FilesOptions describe a server of any kind by its PEM files and commands. At
+// least one path is needed.
+type FilesOptions struct {
+	CertificatePath string // the leaf
+	ChainPath       string // what follows the leaf
+	FullchainPath   string // the leaf and what follows
+	PrivateKeyPath  string // the key
+	CombinedPath    string // the leaf, what follows, and the key
+
+	CertificateMode fs.FileMode // for files without the key; default: kept, 0644 when new
+	PrivateKeyMode  fs.FileMode // for files with the key; default: kept, 0600 when new
+
+	TestCommand   []string // exits with 0 when the files are good; optional
+	ReloadCommand []string // makes the server load the files; optional
+}
+
+// Files is the target for servers without one of their own.
+type Files struct{ options FilesOptions }
+
+var _ Target = (*Files)(nil)
+
+// NewFiles checks the options and returns the target.
+func NewFiles(options FilesOptions) (*Files, error) {
+	f := &Files{options}
+	problems := []error{checkSlots(f.Slots())}
+	for _, argv := range [][]string{options.TestCommand, options.ReloadCommand} {
+		if len(argv) > 0 && argv[0] == "" {
+			problems = append(problems, errors.New("a command's first element, the program, is empty"))
+		}
+	}
+	return f, errors.Join(problems...)
+}
+
+// Name implements Target.
+func (*Files) Name() string { return "files" }
+
+// Slots implements Target.
+func (f *Files) Slots() []Slot {
+	o := f.options
+	slots := []Slot{
+		{Path: o.PrivateKeyPath, Format: PEM{Key: true}, Mode: o.PrivateKeyMode},
+		{Path: o.CombinedPath, Format: PEM{Leaf: true, Chain: true, Key: true}, Mode: o.PrivateKeyMode},
+		{Path: o.CertificatePath, Format: PEM{Leaf: true}, Mode: o.CertificateMode},
+		{Path: o.ChainPath, Format: PEM{Chain: true}, Mode: o.CertificateMode},
+		{Path: o.FullchainPath, Format: PEM{Leaf: true, Chain: true}, Mode: o.CertificateMode},
+	}
+	return slices.DeleteFunc(slots, func(s Slot) bool { return s.Path == "" })
+}
+
+// Test implements Target.
+func (f *Files) Test(ctx context.Context, machine transport.Transport) (bool, error) {
+	return maybe(ctx, machine, f.options.TestCommand)
+}
+
+// Reload implements Target.
+func (f *Files) Reload(ctx context.Context, machine transport.Transport) (bool, error) {
+	return maybe(ctx, machine, f.options.ReloadCommand)
+}
+
+// maybe runs a command that may not be configured.
+func maybe(ctx context.Context, machine transport.Transport, argv []string) (bool, error) {
+	if len(argv) == 0 {
+		return false, nil
+	}
+	_, err := command(ctx, machine, argv)
+	return true, err
+}

@@ -1,0 +1,158 @@
+package deploy
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
+)
+
+// NginxOptions describe an nginx or a server with its command line (OpenResty,
+// Tengine).
+type NginxOptions struct {
+	FullchainPath  string // ssl_certificate
+	PrivateKeyPath string // ssl_certificate_key
+	Binary         string // default "nginx", found on the machine's PATH
+	ConfigPath     string // -c; default: the one compiled in
+	Prefix         string // -p; default: the one compiled in
+}
+
+// Nginx is the target for nginx. Its test is reliable: a pair that does not
+// match is refused before the running server hears of it.
+type Nginx struct{ options NginxOptions }
+
+var (
+	_ Target  = (*Nginx)(nil)
+	_ Starter = (*Nginx)(nil)
+)
+
+// NewNginx checks the options and returns the target.
+func NewNginx(options NginxOptions) (*Nginx, error) {
+	if options.FullchainPath == "" || options.PrivateKeyPath == "" {
+		return nil, fmt.Errorf("%w: nginx needs the path of the full chain and of the private key", ErrPath)
+	}
+	n := &Nginx{options}
+	return n, checkSlots(n.Slots())
+}
+
+// Name implements Target.
+func (*Nginx) Name() string { return "nginx" }
+
+// Slots implements Target.
+func (n *Nginx) Slots() []Slot {
+	return []Slot{
+		{Path: n.options.PrivateKeyPath, Format: PEM{Key: true}},
+		{Path: n.options.FullchainPath, Format: PEM{Leaf: true, Chain: true}},
+	}
+}
+
+// Test implements Target with "nginx -t".
+func (n *Nginx) Test(ctx context.Context, machine transport.Transport) (bool, error) {
+	_, err := n.run(ctx, machine, "-t")
+	return true, err
+}
+
+// Reload implements Target with "nginx -s reload".
+func (n *Nginx) Reload(ctx context.Context, machine transport.Transport) (bool, error) {
+	_, err := n.run(ctx, machine, "-s", "reload")
+	return true, err
+}
+
+// Start implements Starter.
+func (n *Nginx) Start(ctx context.Context, machine transport.Transport) error {
+	_, err := n.run(ctx, machine)
+	return err
+}
+
+// Alive implements Starter: the process whose number is in the pid file exists
+// and is an nginx. Asking nginx itself would mean a signal to whatever process
+// has that number now.
+func (n *Nginx) Alive(ctx context.Context, machine transport.Transport) (bool, error) {
+	file, err := n.pidFile(ctx, machine)
+	if err != nil {
+		return false, err
+	}
+	content, _, err := machine.ReadFile(ctx, file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read nginx's pid file: %w", err)
+	}
+	pid := strings.TrimSpace(string(content))
+	if pid == "" || strings.Trim(pid, "0123456789") != "" {
+		return false, nil
+	}
+	title, _, err := machine.ReadFile(ctx, "/proc/"+pid+"/cmdline")
+	if err == nil {
+		return strings.Contains(string(title), "nginx"), nil
+	}
+	// No such process, or a system without /proc.
+	out, err := machine.Run(ctx, []string{"kill", "-0", pid}, nil)
+	return err == nil && out.ExitCode == 0, err
+}
+
+// pidFile finds where the running configuration keeps the pid: the directive,
+// else what was compiled in, both relative to the prefix.
+func (n *Nginx) pidFile(ctx context.Context, machine transport.Transport) (string, error) {
+	dump, err := n.run(ctx, machine, "-T")
+	if err != nil {
+		return "", fmt.Errorf("ask nginx for its pid file: %w", err)
+	}
+	file := pidDirective(dump)
+	prefix := n.options.Prefix
+	if absolute(file) || (file != "" && prefix != "") {
+		return inPrefix(prefix, file), nil
+	}
+	build, err := n.run(ctx, machine, "-V")
+	if err != nil {
+		return "", fmt.Errorf("ask nginx for its pid file: %w", err)
+	}
+	file = cmp.Or(file, argument(build, "--pid-path="), "logs/nginx.pid")
+	return inPrefix(cmp.Or(prefix, argument(build, "--prefix=")), file), nil
+}
+
+func inPrefix(prefix, file string) string {
+	if absolute(file) {
+		return file
+	}
+	return below(prefix, file)
+}
+
+// pidDirective finds the value of "pid" in a configuration dump.
+func pidDirective(dump string) string {
+	for line := range strings.Lines(dump) {
+		line, _, _ = strings.Cut(line, "#")
+		for _, statement := range strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(";{}", r) }) {
+			if words := strings.Fields(statement); len(words) == 2 && words[0] == "pid" {
+				return strings.Trim(words[1], `"'`)
+			}
+		}
+	}
+	return ""
+}
+
+// argument finds the value of a build argument in the words of "nginx -V".
+func argument(build, name string) string {
+	for _, word := range strings.Fields(build) {
+		if value, ok := strings.CutPrefix(word, name); ok {
+			return strings.Trim(value, `"'`)
+		}
+	}
+	return ""
+}
+
+func (n *Nginx) run(ctx context.Context, machine transport.Transport, arguments ...string) (string, error) {
+	argv := []string{cmp.Or(n.options.Binary, "nginx")}
+	if n.options.Prefix != "" {
+		argv = append(argv, "-p", n.options.Prefix)
+	}
+	if n.options.ConfigPath != "" {
+		argv = append(argv, "-c", n.options.ConfigPath)
+	}
+	return command(ctx, machine, append(argv, arguments...))
+}

@@ -1,0 +1,143 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
+	"github.com/certiform/terraform-provider-certificate/internal/pki"
+)
+
+// How long the way back may take and, within that, the proof of the old
+// certificate. Someone who pressed Ctrl-C waits for the shorter ones.
+const (
+	rollbackTimeout       = 30 * time.Second
+	rollbackProof         = 10 * time.Second
+	rollbackTimeoutCancel = 2 * time.Second
+	rollbackProofCancel   = 1200 * time.Millisecond
+)
+
+// rollback undoes what the run did and finds out what is true then.
+func (d *deployment) rollback(ctx context.Context, cause error) error {
+	limit, proof := rollbackTimeout, min(rollbackProof, d.job.Proof.Timeout)
+	if ctx.Err() != nil {
+		limit, proof = rollbackTimeoutCancel, min(rollbackProofCancel, d.job.Proof.Timeout)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	failure := &RollbackError{Cause: cause}
+	restored, err := d.restore(ctx)
+	complete := err == nil
+	switch {
+	case !complete:
+		failure.Truth = "not every file could be restored; the journal and the backups are kept for the next run"
+		err = fmt.Errorf("restore the files: %w", err)
+	case restored && (d.activated || d.journal.open()): // the server may have loaded the new files
+		_, err = d.activate(ctx)
+		failure.Truth = "the files are restored"
+	default:
+		err = d.revive(ctx)
+		failure.Truth = "the files are as they were"
+	}
+	if d.asked() {
+		truth, unproven := d.proveOld(ctx, proof)
+		failure.Truth += "; " + truth
+		err = errors.Join(err, unproven)
+	} else {
+		failure.Truth += "; no endpoint is set, so it is not proven what is served"
+	}
+	failure.Rollback = errors.Join(err, d.settleRollback(ctx, complete))
+	d.job.Logger.WarnContext(ctx, "deployment rolled back", "truth", failure.Truth, "complete", failure.Rollback == nil)
+	return failure
+}
+
+// restore makes every file what it was, byte for byte, with its mode and owner.
+// It writes only what differs, so a disk that was full before any rename needs
+// nothing. It reports whether a file had changed.
+func (d *deployment) restore(ctx context.Context) (bool, error) {
+	var changed bool
+	var problems []error
+	for _, f := range d.files {
+		now, err := look(ctx, d.job.Machine, f.Path)
+		if err == nil && now.equal(f.before) {
+			continue
+		}
+		changed = true
+		if f.before.exists {
+			err = transport.WriteFile(ctx, d.job.Machine, f.Path, f.before.data, f.before.info.Attributes)
+		} else {
+			err = d.removeIfThere(ctx, f.Path)
+		}
+		problems = append(problems, err)
+	}
+	return changed, errors.Join(problems...)
+}
+
+// revive starts a server that served before, was told nothing by this run, and
+// answers no more.
+func (d *deployment) revive(ctx context.Context) error {
+	starter, ok := d.job.Target.(Starter)
+	if !ok || d.served.Chain == nil {
+		return nil
+	}
+	if _, err := Probe(ctx, d.job.Proof.Endpoint); err == nil {
+		return nil
+	}
+	if _, err := d.job.Target.Test(ctx, d.job.Machine); err != nil {
+		return fmt.Errorf("test the server's configuration: %w", err)
+	}
+	alive, err := starter.Alive(ctx, d.job.Machine)
+	if err != nil || alive {
+		return err
+	}
+	if err := starter.Start(ctx, d.job.Machine); err != nil {
+		return fmt.Errorf("start the server again: %w", err)
+	}
+	return awaitAlive(ctx, d.job.Machine, starter)
+}
+
+// proveOld proves that the certificate from before is served. Where files and
+// server disagreed before, the reload makes the server serve the file's.
+func (d *deployment) proveOld(ctx context.Context, within time.Duration) (string, error) {
+	if d.served.Chain == nil {
+		return "no certificate was served before", nil
+	}
+	old := map[string]bool{d.served.Fingerprint: true}
+	for _, f := range d.files {
+		if held, err := f.Format.Decode(f.before.data); err == nil && f.Format.Parts().Leaf {
+			old[pki.Fingerprint(held.Chain[0])] = true
+		}
+	}
+	proof := d.job.Proof
+	proof.Timeout = within
+	served, err := Prove(ctx, proof, func(s Served) error {
+		if !old[s.Fingerprint] {
+			return fmt.Errorf("%w: %s", ErrOtherServed, describe(s.Chain[0]))
+		}
+		return nil
+	})
+	if err != nil {
+		return "it could not be proven that the old certificate is served", err
+	}
+	return fmt.Sprintf("the old certificate is served, fingerprint %s", served.Fingerprint), nil
+}
+
+// settleRollback removes what the run left, its backups too: they hold nothing
+// that is not in place, and would push out older ones. While files are not
+// restored, journal and backups are still needed, and only temporary files go.
+func (d *deployment) settleRollback(ctx context.Context, complete bool) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
+	defer cancel()
+	var problems []error
+	if complete {
+		for _, path := range append(d.written, journalPath(d.job.Target.Slots())) {
+			problems = append(problems, d.removeIfThere(ctx, path))
+		}
+	}
+	for _, f := range d.files {
+		problems = append(problems, d.tidy(ctx, f, false))
+	}
+	return errors.Join(problems...)
+}

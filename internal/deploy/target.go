@@ -1,0 +1,138 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
+)
+
+// Target is one kind of server: which files it reads and how it is told.
+type Target interface {
+	// Name is the target's name in configuration and messages.
+	Name() string
+
+	// Slots lists the files the target reads, in the order they are replaced.
+	Slots() []Slot
+
+	// Test asks the server to check its configuration with the files in place.
+	// It reports whether there was anything to ask; the error carries the
+	// server's own words.
+	Test(ctx context.Context, machine transport.Transport) (bool, error)
+
+	// Reload tells the running server to load the files. It reports whether
+	// there was anything to tell.
+	Reload(ctx context.Context, machine transport.Transport) (bool, error)
+}
+
+// Starter is a Target that knows whether its server runs and can start it. Its
+// methods are called only after Test passed.
+type Starter interface {
+	Alive(ctx context.Context, machine transport.Transport) (bool, error)
+	Start(ctx context.Context, machine transport.Transport) error
+}
+
+// Slot is one file of a target.
+type Slot struct {
+	Path   string      // absolute, in the manner of the machine
+	Format Format      // what the file holds and how it is written
+	Mode   fs.FileMode // wanted permission bits; 0 keeps those of a file that exists
+}
+
+// mode returns the permission bits for a file that does not exist yet.
+func (s Slot) mode() fs.FileMode {
+	switch {
+	case s.Mode != 0:
+		return s.Mode
+	case s.Format.Parts().Key:
+		return 0o600
+	}
+	return 0o644
+}
+
+// ErrPath says that a target's paths cannot be used as given.
+var ErrPath = errors.New("the paths of the target cannot be used")
+
+// checkSlots refuses paths that are relative or named twice.
+func checkSlots(slots []Slot) error {
+	if len(slots) == 0 {
+		return fmt.Errorf("%w: none is set", ErrPath)
+	}
+	seen := map[string]bool{}
+	var problems []error
+	for _, slot := range slots {
+		name := clean(slot.Path)
+		switch {
+		case !absolute(slot.Path):
+			problems = append(problems, fmt.Errorf("%w: %q is not absolute", ErrPath, slot.Path))
+		case strings.HasSuffix(slot.Path, "/") || strings.HasSuffix(slot.Path, `\`):
+			problems = append(problems, fmt.Errorf("%w: %q names a directory", ErrPath, slot.Path))
+		case seen[name]:
+			problems = append(problems, fmt.Errorf("%w: %q is named twice", ErrPath, slot.Path))
+		}
+		seen[name] = true
+		if slot.Mode&^fs.ModePerm != 0 {
+			problems = append(problems, fmt.Errorf("the mode %o of %s is no permission", slot.Mode, slot.Path))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// CheckPaths tells, without creating anything, whether a deployment could write
+// the target's files and its backups. An empty backupDirectory means beside the
+// files.
+func CheckPaths(ctx context.Context, machine transport.Transport, target Target, backupDirectory string) error {
+	if err := checkSlots(target.Slots()); err != nil {
+		return err
+	}
+	problems := []error{machine.Check(ctx, journalPath(target.Slots()))}
+	for _, slot := range target.Slots() {
+		problems = append(problems, machine.Check(ctx, slot.Path))
+		if err := machine.Check(ctx, backupPath(slot.Path, backupDirectory, "check")); err != nil {
+			problems = append(problems, fmt.Errorf("the place for backups of %s: %w", slot.Path, err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// Paths here belong to the machine deployed to, which can be of another system
+// than this process: both separators count, on Windows paths only.
+
+func windows(name string) bool {
+	return len(name) > 2 && name[1] == ':' && (name[2] == '\\' || name[2] == '/') || strings.HasPrefix(name, `\\`)
+}
+
+func absolute(name string) bool { return strings.HasPrefix(name, "/") || windows(name) }
+
+// clean returns the form by which two spellings of a path are found equal.
+func clean(name string) string {
+	if windows(name) {
+		return path.Clean(strings.ToLower(strings.ReplaceAll(name, `\`, "/")))
+	}
+	return path.Clean(name)
+}
+
+// split cuts a path after its last separator.
+func split(name string) (directory, base string) {
+	separators := "/"
+	if windows(name) {
+		separators = `/\`
+	}
+	at := strings.LastIndexAny(name, separators) + 1
+	return name[:at], name[at:]
+}
+
+// below returns the path of a file in a directory.
+func below(directory, base string) string {
+	if strings.HasSuffix(directory, "/") || strings.HasSuffix(directory, `\`) {
+		return directory + base
+	}
+	if windows(directory) {
+		return directory + `\` + base
+	}
+	return directory + "/" + base
+}

@@ -1,0 +1,302 @@
+// Package transporttest holds the tests every transport passes.
+//
+// It is for tests only. Its invariant: it reaches the machine through the
+// transport alone, so that one suite fits a local, a remote and a fake machine
+// with a POSIX shell.
+package transporttest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
+)
+
+// Run checks that t keeps the contract of transport.Transport, inside an empty
+// directory of its machine.
+func Run(t *testing.T, machine transport.Transport, directory string) {
+	tests := map[string]func(*testing.T, transport.Transport, string){
+		"a missing file":                      missing,
+		"a new file has the attributes given": created,
+		"a file is replaced as a whole":       replaced,
+		"a staged file is not in place yet":   staged,
+		"a file in no directory":              noDirectory,
+		"a symbolic link is written through":  symlink,
+		"a dangling link is written through":  dangling,
+		"checking a path creates nothing":     check,
+		"a command's output and exit code":    command,
+		"no shell reads the arguments":        noShell,
+		"output is bounded":                   bounded,
+		"a cancelled command dies at once":    cancelled,
+		"a cancelled context stops all":       stopped,
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			own := path.Join(directory, strings.NewReplacer(" ", "-", "'", "").Replace(name))
+			run(t, machine, "mkdir", own)
+			test(t, machine, own)
+		})
+	}
+}
+
+func private() transport.Attributes {
+	return transport.Attributes{Mode: 0o600, UID: transport.Unknown, GID: transport.Unknown}
+}
+
+func run(t *testing.T, machine transport.Transport, argv ...string) string {
+	t.Helper()
+	out, err := machine.Run(t.Context(), argv, nil)
+	if err == nil {
+		err = transport.ExitError(argv, out)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Text
+}
+
+func write(t *testing.T, machine transport.Transport, path, data string, attributes transport.Attributes) {
+	t.Helper()
+	if err := transport.WriteFile(t.Context(), machine, path, []byte(data), attributes); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantFile(t *testing.T, machine transport.Transport, path, data string, mode fs.FileMode) transport.FileInfo {
+	t.Helper()
+	got, info, err := machine.ReadFile(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != data || info.Mode != mode {
+		t.Errorf("%s = %q mode %o, want %q mode %o", path, got, info.Mode, data, mode)
+	}
+	return info
+}
+
+func wantNames(t *testing.T, machine transport.Transport, directory string, want ...string) {
+	t.Helper()
+	got, err := machine.List(t.Context(), directory)
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("list %s = %q, %v; want %q", directory, got, err, want)
+	}
+}
+
+func missing(t *testing.T, machine transport.Transport, directory string) {
+	absent := path.Join(directory, "absent")
+	if _, _, err := machine.ReadFile(t.Context(), absent); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("read = %v, want fs.ErrNotExist", err)
+	}
+	if err := machine.Remove(t.Context(), absent); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("remove = %v, want fs.ErrNotExist", err)
+	}
+	if _, err := machine.List(t.Context(), absent); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("list = %v, want fs.ErrNotExist", err)
+	}
+	if _, _, err := machine.ReadFile(t.Context(), directory); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("read a directory = %v, want another error", err)
+	}
+}
+
+func created(t *testing.T, machine transport.Transport, directory string) {
+	file := path.Join(directory, "file")
+	attributes := private()
+	attributes.Mode = 0o640
+	write(t, machine, file, "content\x00\xff\n", attributes)
+	info := wantFile(t, machine, file, "content\x00\xff\n", 0o640)
+	if info.Path != file {
+		t.Errorf("info.Path = %s, want %s", info.Path, file)
+	}
+	wantNames(t, machine, directory, "file")
+	if err := machine.Remove(t.Context(), file); err != nil {
+		t.Fatal(err)
+	}
+	wantNames(t, machine, directory)
+}
+
+func replaced(t *testing.T, machine transport.Transport, directory string) {
+	file := path.Join(directory, "file")
+	write(t, machine, file, strings.Repeat("long old content ", 999), private())
+	_, info, err := machine.ReadFile(t.Context(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	attributes := info.Attributes
+	attributes.Mode = 0o444
+	write(t, machine, file, "new", attributes)
+	again := wantFile(t, machine, file, "new", 0o444)
+	if again.UID != info.UID || again.GID != info.GID {
+		t.Errorf("owner = %d:%d, want %d:%d", again.UID, again.GID, info.UID, info.GID)
+	}
+	write(t, machine, file, "", attributes)
+	wantFile(t, machine, file, "", 0o444)
+}
+
+func staged(t *testing.T, machine transport.Transport, directory string) {
+	file := path.Join(directory, "file")
+	write(t, machine, file, "old", private())
+	staged, err := machine.Stage(t.Context(), file, []byte("new"), private())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFile(t, machine, file, "old", 0o600)
+	wantFile(t, machine, staged.Temporary, "new", 0o600)
+	if got := path.Dir(staged.Temporary); got != directory {
+		t.Errorf("staged in %s, want %s", got, directory)
+	}
+	if base := path.Base(staged.Temporary); !transport.IsTemporary(base, "file") || transport.IsTemporary(base, "other") {
+		t.Errorf("IsTemporary does not know %s by its file", base)
+	}
+	if err := machine.Rename(t.Context(), staged); err != nil {
+		t.Fatal(err)
+	}
+	wantFile(t, machine, file, "new", 0o600)
+	wantNames(t, machine, directory, "file")
+	if err := machine.Rename(t.Context(), staged); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("second rename = %v, want fs.ErrNotExist", err)
+	}
+}
+
+func noDirectory(t *testing.T, machine transport.Transport, directory string) {
+	file := path.Join(directory, "absent", "file")
+	if _, err := machine.Stage(t.Context(), file, nil, private()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("stage = %v, want fs.ErrNotExist", err)
+	}
+	wantNames(t, machine, directory)
+}
+
+func symlink(t *testing.T, machine transport.Transport, directory string) {
+	archive, live := path.Join(directory, "archive"), path.Join(directory, "live")
+	run(t, machine, "mkdir", archive, live)
+	destination, link := path.Join(archive, "cert1.pem"), path.Join(live, "cert.pem")
+	write(t, machine, destination, "old", private())
+	run(t, machine, "ln", "-s", "../archive/cert1.pem", link)
+	_, info, err := machine.ReadFile(t.Context(), link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.TrimSpace(run(t, machine, "readlink", "-f", info.Path)) != destination {
+		t.Errorf("info.Path = %s, want %s", info.Path, destination)
+	}
+	write(t, machine, link, "new", info.Attributes)
+	wantFile(t, machine, destination, "new", 0o600)
+	if got := strings.TrimSpace(run(t, machine, "readlink", link)); got != "../archive/cert1.pem" {
+		t.Errorf("the link points to %q", got)
+	}
+	wantNames(t, machine, live, "cert.pem")
+	wantNames(t, machine, archive, "cert1.pem")
+}
+
+func dangling(t *testing.T, machine transport.Transport, directory string) {
+	destination, link := path.Join(directory, "destination"), path.Join(directory, "link")
+	run(t, machine, "ln", "-s", destination, link)
+	if _, info, err := machine.ReadFile(t.Context(), link); !errors.Is(err, fs.ErrNotExist) || info.Path != destination {
+		t.Errorf("read = %+v, %v; want path %s and fs.ErrNotExist", info, err, destination)
+	}
+	write(t, machine, link, "new", private())
+	wantFile(t, machine, destination, "new", 0o600)
+	if err := machine.Remove(t.Context(), link); err != nil {
+		t.Fatal(err)
+	}
+	wantNames(t, machine, directory, "link")
+	loop := path.Join(directory, "loop")
+	run(t, machine, "ln", "-s", "loop", loop)
+	if _, err := machine.Stage(t.Context(), loop, nil, private()); err == nil {
+		t.Error("staged through a loop of links")
+	}
+}
+
+func check(t *testing.T, machine transport.Transport, directory string) {
+	file := path.Join(directory, "file")
+	if err := machine.Check(t.Context(), file); err != nil {
+		t.Errorf("check a new file: %v", err)
+	}
+	wantNames(t, machine, directory)
+	if err := machine.Check(t.Context(), directory); err == nil {
+		t.Error("check of a directory passed")
+	}
+	if err := machine.Check(t.Context(), path.Join(directory, "absent", "file")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("check in an absent directory = %v, want fs.ErrNotExist", err)
+	}
+	write(t, machine, file, "", private())
+	if err := machine.Check(t.Context(), file); err != nil {
+		t.Errorf("check an existing file: %v", err)
+	}
+	if err := machine.Check(t.Context(), path.Join(file, "below")); err == nil {
+		t.Error("check below a file passed")
+	}
+}
+
+func command(t *testing.T, machine transport.Transport, _ string) {
+	out, err := machine.Run(t.Context(), []string{"sh", "-c", "cat; echo err >&2; exit 3"}, []byte("in\n"))
+	if want := (transport.Output{Text: "in\nerr\n", ExitCode: 3}); err != nil || out != want {
+		t.Errorf("run = %+v, %v; want %+v", out, err, want)
+	}
+	if err := transport.ExitError([]string{"tool", "-t"}, out); err == nil || !strings.Contains(err.Error(), "tool -t exited with 3: in\nerr") {
+		t.Errorf("ExitError = %v", err)
+	}
+	if out, err := machine.Run(t.Context(), []string{"/nonexistent/command"}, nil); err == nil && out.ExitCode == 0 {
+		t.Error("an absent command ran")
+	}
+	if _, err := machine.Run(t.Context(), nil, nil); err == nil {
+		t.Error("an empty argument list ran")
+	}
+}
+
+func noShell(t *testing.T, machine transport.Transport, _ string) {
+	hostile := "$(id); `id` 'a' \"b\" * \\ \n;|&"
+	if got := run(t, machine, "printf", "%s", hostile); got != hostile {
+		t.Errorf("an argument became %q, want %q", got, hostile)
+	}
+}
+
+func bounded(t *testing.T, machine transport.Transport, _ string) {
+	out, err := machine.Run(t.Context(), []string{"cat"}, bytes.Repeat([]byte("x"), 2*transport.MaxOutput))
+	if err != nil || len(out.Text) != transport.MaxOutput {
+		t.Errorf("run kept %d bytes, %v; want %d", len(out.Text), err, transport.MaxOutput)
+	}
+}
+
+func cancelled(t *testing.T, machine transport.Transport, directory string) {
+	ctx, cancel := context.WithCancel(t.Context())
+	mark := path.Join(directory, "mark")
+	time.AfterFunc(50*time.Millisecond, cancel)
+	started := time.Now()
+	_, err := machine.Run(ctx, []string{"sh", "-c", `(sleep 1; echo late > "$1") & wait`, "sh", mark}, nil)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("run = %v, want context.Canceled", err)
+	}
+	if took := time.Since(started); took > 900*time.Millisecond {
+		t.Errorf("run took %v after its context ended", took)
+	}
+	run(t, machine, "sleep", "1.2")
+	wantNames(t, machine, directory)
+}
+
+func stopped(t *testing.T, machine transport.Transport, directory string) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	file := path.Join(directory, "file")
+	_, _, read := machine.ReadFile(ctx, file)
+	_, stage := machine.Stage(ctx, file, nil, private())
+	_, list := machine.List(ctx, directory)
+	_, ran := machine.Run(ctx, []string{"touch", file}, nil)
+	calls := map[string]error{
+		"read": read, "stage": stage, "list": list, "run": ran,
+		"rename": machine.Rename(ctx, transport.Staged{}),
+		"remove": machine.Remove(ctx, file), "check": machine.Check(ctx, file),
+	}
+	for name, err := range calls {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s = %v, want context.Canceled", name, err)
+		}
+	}
+	wantNames(t, machine, directory)
+}
