@@ -88,8 +88,9 @@ func (r *renewalResource) planUpdate(prior renewalModel, m *renewalModel, w want
 		if w.custody != custodyState || w.request != nil {
 			m.PrivateKeyPEM = types.StringNull()
 		}
-		response.Diagnostics.AddWarning("A new certificate will be ordered",
-			fmt.Sprintf("%s: %s. The current one stays valid until %s.", strings.Join(w.names, ", "), reason, prior.NotAfter.ValueString()))
+		// Terraform plans once more during apply and shows this again.
+		response.Diagnostics.AddWarning("The certificate is due for replacement",
+			fmt.Sprintf("%s: %s. A new one is ordered; the current one stays valid until %s.", strings.Join(w.names, ", "), reason, prior.NotAfter.ValueString()))
 		return
 	}
 	if !m.Renewal.Equal(prior.Renewal) {

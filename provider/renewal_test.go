@@ -454,8 +454,10 @@ func TestAccRenewal_refusesBadInputInThePlan(t *testing.T) {
 		"no directory URL":     {"provider \"certificate\" {\n issuers = { a = { acme = { directory_url = \"http://x\" } } }\n}\n" + wwwOnly, `no https URL`},
 		"an empty issuer":      {"provider \"certificate\" {\n issuers = { a = {} }\n}\n" + wwwOnly, `One must be configured`},
 		"terms not agreed to":  {"provider \"certificate\" {\n issuers = { a = { acme = { terms_of_service_agreed = false } } }\n}\n" + wwwOnly, `terms_of_service_agreed`},
-		"two issuers, none named": {"provider \"certificate\" {\n issuers = {\n a = { acme = {} }\n b = { acme = {} }\n }\n}\n" + wwwOnly,
-			`say which one`},
+		"two issuers, none named": {
+			"provider \"certificate\" {\n issuers = {\n a = { acme = {} }\n b = { acme = {} }\n }\n}\n" + wwwOnly,
+			`say which one`,
+		},
 		"an unwritable storage": {"provider \"certificate\" {\n storage = { directory = { path = \"/proc/nowhere\" } }\n}\n" + wwwOnly, `Storage directory not usable`},
 		"no age identity":       {"provider \"certificate\" {\n storage = { encryption = { age_identity = \"x\" } }\n}\n" + wwwOnly, `No usable age identity`},
 	} {

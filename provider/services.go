@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/certiform/terraform-provider-certificate/internal/custody"
+	"github.com/certiform/terraform-provider-certificate/internal/deploy"
 	"github.com/certiform/terraform-provider-certificate/internal/issuer"
 )
 
@@ -27,6 +28,9 @@ type services struct {
 	// incomplete says that a part of the configuration is only known at apply.
 	incomplete bool
 	logger     *slog.Logger
+
+	// locks has deployments to one machine take turns.
+	locks deploy.Locks
 
 	mu     sync.Mutex
 	opened map[string]issuer.Issuer

@@ -163,7 +163,7 @@ func (r *Runner) start(ctx context.Context, w Wish) (Journal, error) {
 		j.Predecessor = w.Predecessor.Raw
 	}
 	if j.Lineage == "" {
-		j.Lineage = newID()
+		j.Lineage = NewID()
 	}
 	if len(j.Request) == 0 {
 		if err := r.prepareKey(ctx, &j); err != nil {
@@ -179,7 +179,7 @@ func (r *Runner) prepareKey(ctx context.Context, j *Journal) error {
 	if j.KeyID != "" {
 		key, err = LoadKey(ctx, r.Keeper, j.KeyID)
 	} else {
-		j.KeyID = newID()
+		j.KeyID = NewID()
 		key, err = r.newKey(ctx, j.KeyID, j.Intent.Algorithm)
 	}
 	if err != nil {
@@ -320,8 +320,8 @@ func CheckIssued(j Journal, now time.Time) error {
 	return nil
 }
 
-// newID makes a random identity: 20 hex digits.
-func newID() string {
+// NewID makes a random identity: 20 hex digits.
+func NewID() string {
 	var b [10]byte
 	// crypto/rand.Read never fails (Go 1.24).
 	_, _ = rand.Read(b[:])

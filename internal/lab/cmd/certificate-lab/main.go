@@ -17,7 +17,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/certiform/terraform-provider-certificate/internal/deploy"
 	"github.com/certiform/terraform-provider-certificate/internal/lab"
+	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
 
 const usage = `certificate-lab runs a command beside a local certificate authority.
@@ -27,6 +29,7 @@ Usage:
   certificate-lab [flags]                          stay up until Ctrl-C
   certificate-lab open-window FULLCHAIN.pem        in a lab: the CA asks for a renewal
   certificate-lab reload                           in a lab: the web server takes its files over
+  certificate-lab served HOST:PORT NAME            show the certificate a server serves
 
 A lab is an ACME CA (Pebble), the DNS responder certificate-dns for the zone
 "test", and an HTTPS server, all in this process, on free loopback ports. The
@@ -59,6 +62,8 @@ func run(arguments []string, stdout, stderr io.Writer) int {
 	switch flags.Arg(0) {
 	case "open-window", "reload":
 		return report(stderr, control(flags.Args()))
+	case "served":
+		return report(stderr, served(stdout, flags.Args()))
 	}
 	options := lab.Options{Provider: findProvider(*provider), CertificateLife: *life, PollSuggestions: true}
 	if *verbose {
@@ -102,6 +107,24 @@ func control(arguments []string) error {
 		return lab.OpenWindow(context.Background(), url, arguments[1])
 	}
 	return fmt.Errorf("%s: wrong number of arguments, see certificate-lab -help", arguments[0])
+}
+
+// served shows what a server serves, as one handshake finds it.
+func served(w io.Writer, arguments []string) error {
+	if len(arguments) != 3 {
+		return errors.New("served: want HOST:PORT and NAME")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	found, err := deploy.Probe(ctx, deploy.Endpoint{Address: arguments[1], ServerName: arguments[2]})
+	if err != nil {
+		return err
+	}
+	leaf := found.Chain[0]
+	_, err = fmt.Fprintf(w, "names        %s\nissuer       %s\nserial       %s\nfingerprint  %s\nexpires      %s\nchain sent   %d certificates, %s\n",
+		strings.Join(pki.Names(leaf), ", "), leaf.Issuer, pki.Serial(leaf), found.Fingerprint,
+		leaf.NotAfter.UTC().Format(time.RFC3339), len(found.Chain), found.Version)
+	return err
 }
 
 // findProvider returns the provider's executable, empty when there is none.

@@ -1,0 +1,90 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"strconv"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/certiform/terraform-provider-certificate/internal/kind"
+)
+
+type filesBlock struct {
+	CertificatePath types.String `tfsdk:"certificate_path"`
+	ChainPath       types.String `tfsdk:"chain_path"`
+	FullchainPath   types.String `tfsdk:"fullchain_path"`
+	PrivateKeyPath  types.String `tfsdk:"private_key_path"`
+	CombinedPath    types.String `tfsdk:"combined_path"`
+	CertificateMode types.String `tfsdk:"certificate_mode"`
+	PrivateKeyMode  types.String `tfsdk:"private_key_mode"`
+	TestCommand     types.List   `tfsdk:"test_command"`
+	ReloadCommand   types.List   `tfsdk:"reload_command"`
+}
+
+// FilesKind describes the target files in a resource's configuration.
+func FilesKind() kind.Kind[Target, schema.Attribute] {
+	file := func(what string) schema.Attribute {
+		return schema.StringAttribute{Optional: true, MarkdownDescription: what}
+	}
+	command := func(what string) schema.Attribute {
+		return schema.ListAttribute{Optional: true, ElementType: types.StringType, MarkdownDescription: what}
+	}
+	return kind.Kind[Target, schema.Attribute]{
+		Name:    "files",
+		Summary: "Any server that reads PEM files and can be told to load them by a command.",
+		Attributes: map[string]schema.Attribute{
+			"certificate_path": file("File for the certificate alone."),
+			"chain_path":       file("File for the intermediate certificates."),
+			"fullchain_path":   file("File for certificate and chain."),
+			"private_key_path": file("File for the private key."),
+			"combined_path":    file("File for certificate, chain and key in one."),
+			"certificate_mode": file("Permissions of files without the key, in octal. Default: those of the file that is there, `0644` for a new one."),
+			"private_key_mode": file("Permissions of files with the key, in octal. Default: those of the file that is there, `0600` for a new one."),
+			"test_command":     command("Command that succeeds when the server can use the files, as a list of program and arguments; no shell reads it. Default: none."),
+			"reload_command":   command("Command that has the server load the files, as a list of program and arguments; no shell reads it. Default: none."),
+		},
+		New: func(ctx context.Context, at path.Path, object types.Object) (Target, diag.Diagnostics) {
+			var b filesBlock
+			diags := object.As(ctx, &b, basetypes.ObjectAsOptions{})
+			if diags.HasError() {
+				return nil, diags
+			}
+			options := FilesOptions{
+				CertificatePath: b.CertificatePath.ValueString(), ChainPath: b.ChainPath.ValueString(),
+				FullchainPath: b.FullchainPath.ValueString(), PrivateKeyPath: b.PrivateKeyPath.ValueString(),
+				CombinedPath: b.CombinedPath.ValueString(),
+			}
+			options.CertificateMode = mode(b.CertificateMode, at.AtName("certificate_mode"), &diags)
+			options.PrivateKeyMode = mode(b.PrivateKeyMode, at.AtName("private_key_mode"), &diags)
+			diags.Append(b.TestCommand.ElementsAs(ctx, &options.TestCommand, false)...)
+			diags.Append(b.ReloadCommand.ElementsAs(ctx, &options.ReloadCommand, false)...)
+			if diags.HasError() {
+				return nil, diags
+			}
+			target, err := NewFiles(options)
+			if err != nil {
+				diags.AddAttributeError(at, "The target cannot be used", err.Error()+".")
+				return nil, diags
+			}
+			return target, diags
+		},
+	}
+}
+
+// mode reads permissions in octal; 0 for null.
+func mode(text types.String, at path.Path, diags *diag.Diagnostics) fs.FileMode {
+	if text.IsNull() {
+		return 0
+	}
+	bits, err := strconv.ParseUint(text.ValueString(), 8, 9)
+	if err != nil || bits == 0 {
+		diags.AddAttributeError(at, "Not a file mode", fmt.Sprintf("%q is no permission in octal, such as 0640.", text.ValueString()))
+	}
+	return fs.FileMode(bits)
+}

@@ -1,0 +1,60 @@
+package deploy
+
+import (
+	"context"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/certiform/terraform-provider-certificate/internal/kind"
+)
+
+// NginxKind describes the target nginx in a resource's configuration.
+func NginxKind() kind.Kind[Target, schema.Attribute] {
+	return kind.Kind[Target, schema.Attribute]{
+		Name:    "nginx",
+		Summary: "nginx, or a server with its command line such as OpenResty or Tengine. The configuration is tested with `nginx -t` before `nginx -s reload`.",
+		Attributes: map[string]schema.Attribute{
+			"fullchain_path": schema.StringAttribute{
+				Required: true, MarkdownDescription: "The file of `ssl_certificate`: certificate and chain.",
+			},
+			"private_key_path": schema.StringAttribute{
+				Required: true, MarkdownDescription: "The file of `ssl_certificate_key`.",
+			},
+			"binary": schema.StringAttribute{
+				Optional: true, MarkdownDescription: "The nginx program. Default: `nginx`, found on the PATH.",
+			},
+			"config_path": schema.StringAttribute{
+				Optional: true, MarkdownDescription: "The main configuration file (`-c`). Default: the one compiled in.",
+			},
+			"prefix": schema.StringAttribute{
+				Optional: true, MarkdownDescription: "The prefix of relative paths (`-p`). Default: the one compiled in.",
+			},
+		},
+		New: func(ctx context.Context, at path.Path, object types.Object) (Target, diag.Diagnostics) {
+			var b struct {
+				FullchainPath  types.String `tfsdk:"fullchain_path"`
+				PrivateKeyPath types.String `tfsdk:"private_key_path"`
+				Binary         types.String `tfsdk:"binary"`
+				ConfigPath     types.String `tfsdk:"config_path"`
+				Prefix         types.String `tfsdk:"prefix"`
+			}
+			diags := object.As(ctx, &b, basetypes.ObjectAsOptions{})
+			if diags.HasError() {
+				return nil, diags
+			}
+			target, err := NewNginx(NginxOptions{
+				FullchainPath: b.FullchainPath.ValueString(), PrivateKeyPath: b.PrivateKeyPath.ValueString(),
+				Binary: b.Binary.ValueString(), ConfigPath: b.ConfigPath.ValueString(), Prefix: b.Prefix.ValueString(),
+			})
+			if err != nil {
+				diags.AddAttributeError(at, "The target cannot be used", err.Error()+".")
+				return nil, diags
+			}
+			return target, diags
+		},
+	}
+}

@@ -1,0 +1,168 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/certiform/terraform-provider-certificate/internal/deploy"
+	"github.com/certiform/terraform-provider-certificate/internal/kind"
+	"github.com/certiform/terraform-provider-certificate/internal/pki"
+)
+
+// What can be wrong with the choice of a target.
+var (
+	errNoTarget      = errors.New("no target is configured")
+	errTwoTargets    = errors.New("more than one target is configured")
+	errUnknownTarget = errors.New("the target is only known at apply")
+)
+
+// defaultAddress is where a server of this machine is asked.
+const defaultAddress = "127.0.0.1:443"
+
+// deploymentModel is the state of a certificate_deployment.
+type deploymentModel struct {
+	ID types.String `tfsdk:"id"`
+
+	Certificate  types.String `tfsdk:"certificate_pem"`
+	Chain        types.String `tfsdk:"chain_pem"`
+	PrivateKeyID types.String `tfsdk:"private_key_id"`
+	PrivateKeyWO types.String `tfsdk:"private_key_pem_wo"`
+	WOVersion    types.Int64  `tfsdk:"private_key_pem_wo_version"`
+	Verify       types.Object `tfsdk:"verify"`
+	KeepBackups  types.Int64  `tfsdk:"keep_backups"`
+	Nginx        types.Object `tfsdk:"nginx"`
+	Files        types.Object `tfsdk:"files"`
+
+	Fingerprint types.String `tfsdk:"fingerprint_sha256"`
+	Served      types.String `tfsdk:"served_fingerprint_sha256"`
+	FilesHash   types.String `tfsdk:"files_sha256"`
+	ProvenBy    types.String `tfsdk:"proven_by"`
+	DriftReason types.String `tfsdk:"drift_reason"`
+}
+
+// target builds the one target that is configured.
+func (m *deploymentModel) target(ctx context.Context) (deploy.Target, error) {
+	var found *kind.Kind[deploy.Target, schema.Attribute]
+	blocks := m.blocks()
+	for _, k := range targetKinds() {
+		if blocks[k.Name].IsNull() {
+			continue
+		}
+		if found != nil {
+			return nil, errTwoTargets
+		}
+		found = &k
+	}
+	if found == nil {
+		return nil, errNoTarget
+	}
+	if hasUnknown(blocks[found.Name]) {
+		return nil, errUnknownTarget
+	}
+	target, diags := found.New(ctx, path.Root(found.Name), blocks[found.Name])
+	if diags.HasError() {
+		return nil, diagError(diags)
+	}
+	return target, nil
+}
+
+// proof says where and how to ask the server; a zero Proof asks nobody.
+func (m *deploymentModel) proof(ctx context.Context, material deploy.Material) (deploy.Proof, error) {
+	if m.Verify.IsNull() {
+		if !m.Files.IsNull() {
+			return deploy.Proof{}, nil
+		}
+		return deploy.Proof{Endpoint: deploy.Endpoint{Address: defaultAddress, ServerName: serverName(material)}}, nil
+	}
+	var verify struct {
+		Address     types.String `tfsdk:"address"`
+		ServerName  types.String `tfsdk:"server_name"`
+		Consecutive types.Int64  `tfsdk:"consecutive"`
+		Timeout     types.String `tfsdk:"timeout"`
+	}
+	if diags := m.Verify.As(ctx, &verify, basetypes.ObjectAsOptions{}); diags.HasError() {
+		return deploy.Proof{}, diagError(diags)
+	}
+	proof := deploy.Proof{
+		Endpoint:    deploy.Endpoint{Address: verify.Address.ValueString(), ServerName: verify.ServerName.ValueString()},
+		Consecutive: int(verify.Consecutive.ValueInt64()),
+	}
+	if verify.ServerName.IsNull() {
+		proof.Endpoint.ServerName = serverName(material)
+	}
+	if !verify.Timeout.IsNull() {
+		var err error
+		if proof.Timeout, err = time.ParseDuration(verify.Timeout.ValueString()); err != nil {
+			return deploy.Proof{}, fmt.Errorf("verify.timeout: %w", err)
+		}
+	}
+	return proof, nil
+}
+
+// serverName is the first name of a certificate that is not a wildcard, or a
+// name that its first wildcard covers.
+func serverName(material deploy.Material) string {
+	names := pki.Names(material.Chain[0])
+	for _, name := range names {
+		if !strings.HasPrefix(name, "*.") {
+			return name
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "www" + strings.TrimPrefix(names[0], "*")
+}
+
+func (m *deploymentModel) keep() int {
+	switch {
+	case m.KeepBackups.IsNull():
+		return 0 // deploy's default
+	case m.KeepBackups.ValueInt64() == 0:
+		return -1
+	}
+	return int(m.KeepBackups.ValueInt64())
+}
+
+// setDeployed writes what is true after a deployment.
+func (m *deploymentModel) setDeployed(result deploy.Result) {
+	m.Fingerprint = types.StringValue(result.Fingerprint)
+	m.FilesHash = types.StringValue(result.FilesHash)
+	m.ProvenBy = types.StringValue(string(result.Proven))
+	m.Served = types.StringNull()
+	if result.Proven == deploy.ByHandshake {
+		m.Served = types.StringValue(result.Served.Fingerprint)
+	}
+	m.DriftReason = types.StringNull()
+}
+
+// setObserved writes what a refresh found.
+func (m *deploymentModel) setObserved(seen deploy.Observation) {
+	m.FilesHash = types.StringValue(seen.FilesHash)
+	if seen.ServedFingerprint != "" {
+		m.Served = types.StringValue(seen.ServedFingerprint)
+	}
+	m.DriftReason = types.StringNull()
+	if len(seen.Drift) > 0 {
+		m.DriftReason = types.StringValue(strings.Join(seen.Drift, "; "))
+	}
+}
+
+func (m *deploymentModel) copyOutputs(from deploymentModel) {
+	m.ID, m.Fingerprint, m.Served, m.FilesHash = from.ID, from.Fingerprint, from.Served, from.FilesHash
+	m.ProvenBy, m.DriftReason = from.ProvenBy, from.DriftReason
+}
+
+// unknownOutputs marks the outputs a deployment changes.
+func (m *deploymentModel) unknownOutputs() {
+	unknown := types.StringUnknown()
+	m.Fingerprint, m.Served, m.FilesHash, m.ProvenBy, m.DriftReason = unknown, unknown, unknown, unknown, unknown
+}

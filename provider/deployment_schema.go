@@ -1,0 +1,148 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/certiform/terraform-provider-certificate/internal/deploy"
+	"github.com/certiform/terraform-provider-certificate/internal/kind"
+	"github.com/certiform/terraform-provider-certificate/internal/pki"
+)
+
+// targetKinds is the family of servers a certificate can be deployed to. A new
+// one is one file and one line here.
+func targetKinds() []kind.Kind[deploy.Target, schema.Attribute] {
+	return []kind.Kind[deploy.Target, schema.Attribute]{deploy.NginxKind(), deploy.FilesKind()}
+}
+
+func (r *deploymentResource) Schema(_ context.Context, _ resource.SchemaRequest, response *resource.SchemaResponse) {
+	attributes := map[string]schema.Attribute{
+		"certificate_pem": schema.StringAttribute{
+			Required:            true,
+			MarkdownDescription: "The certificate to deploy, PEM; it may be followed by its chain. Changing it replaces the one that is served.",
+		},
+		"chain_pem": schema.StringAttribute{
+			Optional:            true,
+			MarkdownDescription: "The intermediate certificates, PEM, in the order a server sends them. Default: what follows in `certificate_pem`.",
+		},
+		"private_key_id": schema.StringAttribute{
+			Optional:            true,
+			MarkdownDescription: "`private_key_id` of a `certificate_renewal`: the key is fetched from the provider's storage. Without it and `private_key_pem_wo` the key already lives on the host.",
+		},
+		"private_key_pem_wo": schema.StringAttribute{
+			Optional: true, WriteOnly: true, Sensitive: true,
+			MarkdownDescription: "The private key, PEM; write-only: it is in neither state nor plan. Excludes `private_key_id`.",
+		},
+		"private_key_pem_wo_version": schema.Int64Attribute{
+			Optional:            true,
+			MarkdownDescription: "Change it to deploy another `private_key_pem_wo` with the same certificate.",
+		},
+		"verify": schema.SingleNestedAttribute{
+			Optional: true,
+			MarkdownDescription: "Where to prove by TLS handshakes what is served. Default: port 443 of this machine; " +
+				"for `files` no handshake is made without it, and only the files are compared.",
+			Attributes: map[string]schema.Attribute{
+				"address": schema.StringAttribute{
+					Required: true, MarkdownDescription: "`host:port` of the server.",
+				},
+				"server_name": schema.StringAttribute{
+					Optional: true, MarkdownDescription: "Name to ask for (SNI). Default: the first name of the certificate that is not a wildcard.",
+				},
+				"consecutive": schema.Int64Attribute{
+					Optional: true, Validators: []validator.Int64{int64validator.Between(1, 100)},
+					MarkdownDescription: "How many connections in a row have to serve the certificate. Default: `3`.",
+				},
+				"timeout": schema.StringAttribute{
+					Optional: true, Validators: []validator.String{durationValidator{}},
+					MarkdownDescription: "How long to wait for that, as a duration. After it the old certificate is put back. Default: `1m`.",
+				},
+			},
+		},
+		"keep_backups": schema.Int64Attribute{
+			Optional: true, Validators: []validator.Int64{int64validator.Between(0, 100)},
+			MarkdownDescription: "How many backups of each replaced file to keep beside it. Default: `3`.",
+		},
+	}
+	for name, description := range map[string]string{
+		"id":                        "Identity of the deployment.",
+		"fingerprint_sha256":        "SHA-256 fingerprint of the deployed certificate in hex.",
+		"served_fingerprint_sha256": "SHA-256 fingerprint of the certificate that was served when last asked; null when there is nothing to ask.",
+		"files_sha256":              "SHA-256 of the certificates in the target's files.",
+		"proven_by":                 "`handshake` when the server was seen to serve the certificate, `file` when only the files were compared.",
+		"drift_reason":              "How files or server differ from what was deployed; null when they do not.",
+	} {
+		attributes[name] = schema.StringAttribute{Computed: true, MarkdownDescription: description}
+	}
+	for _, k := range targetKinds() {
+		attributes[k.Name] = schema.SingleNestedAttribute{
+			Optional: true, Attributes: k.Attributes,
+			MarkdownDescription: k.Summary + " Exactly one target is configured.",
+		}
+	}
+	response.Schema = schema.Schema{
+		MarkdownDescription: "Replaces the certificate of a server and proves by TLS handshakes that the new one is served, or puts the old one back.\n\n" +
+			"Nothing is removed on destroy: the server goes on with the certificate it has.",
+		Attributes: attributes,
+	}
+}
+
+// ValidateConfig refuses what can be refused without asking anybody.
+func (r *deploymentResource) ValidateConfig(ctx context.Context, request resource.ValidateConfigRequest, response *resource.ValidateConfigResponse) {
+	var m deploymentModel
+	response.Diagnostics.Append(request.Config.Get(ctx, &m)...)
+	if response.Diagnostics.HasError() {
+		return
+	}
+	if !m.PrivateKeyID.IsNull() && !m.PrivateKeyWO.IsNull() {
+		response.Diagnostics.AddAttributeError(path.Root("private_key_pem_wo"), "Two sources for the key",
+			"private_key_id fetches the key from the storage, private_key_pem_wo brings another one. Keep one of them.")
+	}
+	validateTarget(ctx, m, response)
+	if m.Certificate.IsUnknown() || m.Chain.IsUnknown() {
+		return
+	}
+	if _, err := deploy.ParseMaterial([]byte(m.Certificate.ValueString()), []byte(m.Chain.ValueString()), pki.Key{}); err != nil {
+		at := path.Root("certificate_pem")
+		if _, own := pki.ParseCertificates([]byte(m.Certificate.ValueString())); own == nil {
+			at = path.Root("chain_pem")
+		}
+		response.Diagnostics.AddAttributeError(at, "Not a certificate",
+			fmt.Sprintf("The text cannot be used: %s. Give certificates in PEM, for instance certificate_renewal.….certificate_pem.", err))
+	}
+	if !m.PrivateKeyWO.IsNull() && !m.PrivateKeyWO.IsUnknown() {
+		if _, err := pki.ParseKey([]byte(m.PrivateKeyWO.ValueString())); err != nil {
+			response.Diagnostics.AddAttributeError(path.Root("private_key_pem_wo"), "Not a private key",
+				fmt.Sprintf("The text cannot be used: %s. Give a private key in PEM.", err))
+		}
+	}
+}
+
+func validateTarget(ctx context.Context, m deploymentModel, response *resource.ValidateConfigResponse) {
+	_, err := m.target(ctx)
+	switch {
+	case errors.Is(err, errNoTarget):
+		response.Diagnostics.AddError("No target", fmt.Sprintf("Configure one of %s: where the certificate goes.", quoted(kind.Names(targetKinds()))))
+	case errors.Is(err, errTwoTargets):
+		response.Diagnostics.AddAttributeError(path.Root(targetKinds()[1].Name), "Two targets", "One deployment has one target. Write a second certificate_deployment for the other.")
+	case errors.Is(err, errUnknownTarget):
+	case err != nil:
+		for _, k := range targetKinds() {
+			if !m.blocks()[k.Name].IsNull() {
+				response.Diagnostics.AddAttributeError(path.Root(k.Name), "The target cannot be used", err.Error()+".")
+			}
+		}
+	}
+}
+
+// blocks are the targets' blocks by name.
+func (m *deploymentModel) blocks() map[string]types.Object {
+	return map[string]types.Object{"nginx": m.Nginx, "files": m.Files}
+}
