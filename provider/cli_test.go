@@ -132,12 +132,6 @@ func (c *cli) must(status int, arguments ...string) string {
 	return output
 }
 
-// output returns the value of a string output.
-func (c *cli) output(name string) string {
-	c.t.Helper()
-	return strings.TrimSpace(c.must(0, "output", "-raw", name))
-}
-
 // providers lists the provider processes that this lab's terraform started.
 func (c *cli) providers() []int {
 	c.t.Helper()
@@ -260,5 +254,5 @@ func addForms(secrets map[string][]byte, name string, lines []string) {
 	secrets["key "+name+" in binary"] = secret
 	secrets["key "+name+" in base64"] = []byte(base64.StdEncoding.EncodeToString(secret)[:40])
 	secrets["key "+name+" in base64url"] = []byte(base64.RawURLEncoding.EncodeToString(secret)[:40])
-	secrets["key "+name+" as numbers"] = []byte(strings.Trim(strings.ReplaceAll(fmt.Sprint(secret), " ", ", "), "[]"))
+	secrets["key "+name+" as numbers"] = []byte(strings.Trim(strings.ReplaceAll(fmt.Sprintf("%d", secret), " ", ", "), "[]"))
 }

@@ -199,9 +199,14 @@ func (r *deploymentResource) ModifyPlan(ctx context.Context, request resource.Mo
 // same reports whether nothing that a deployment depends on differs.
 func (m *deploymentModel) same(prior deploymentModel) bool {
 	for _, pair := range [][2]attr.Value{
-		{m.Certificate, prior.Certificate}, {m.Chain, prior.Chain}, {m.PrivateKeyID, prior.PrivateKeyID},
-		{m.WOVersion, prior.WOVersion}, {m.Verify, prior.Verify}, {m.KeepBackups, prior.KeepBackups},
-		{m.Nginx, prior.Nginx}, {m.Files, prior.Files},
+		{m.Certificate, prior.Certificate},
+		{m.Chain, prior.Chain},
+		{m.PrivateKeyID, prior.PrivateKeyID},
+		{m.WOVersion, prior.WOVersion},
+		{m.Verify, prior.Verify},
+		{m.KeepBackups, prior.KeepBackups},
+		{m.Nginx, prior.Nginx},
+		{m.Files, prior.Files},
 	} {
 		if !pair[0].Equal(pair[1]) {
 			return false

@@ -168,8 +168,8 @@ func (r *renewalResource) abandon(ctx context.Context, m renewalModel) error {
 // "fullchain.pem,privkey.pem". Nothing is ordered.
 func (r *renewalResource) ImportState(ctx context.Context, request resource.ImportStateRequest, response *resource.ImportStateResponse) {
 	m := renewalModel{
-		PrivateKey: types.ObjectNull(privateKeyAttribute().GetType().(types.ObjectType).AttrTypes), //nolint:forcetypeassert // a nested attribute's type
-		Renewal:    types.ObjectNull(renewalAttribute().GetType().(types.ObjectType).AttrTypes),    //nolint:forcetypeassert // a nested attribute's type
+		PrivateKey: types.ObjectNull(privateKeyAttribute().GetType().(types.ObjectType).AttrTypes),
+		Renewal:    types.ObjectNull(renewalAttribute().GetType().(types.ObjectType).AttrTypes),
 	}
 	m.noOutputs()
 	if err := r.importFiles(ctx, &m, request.ID); err != nil {

@@ -17,7 +17,7 @@ import (
 // The environment variables that stand in for attributes that are not set.
 const (
 	EnvResponderURL   = "CERTIFICATE_RESPONDER_URL"
-	EnvResponderToken = "CERTIFICATE_RESPONDER_TOKEN" //nolint:gosec // the name of the variable, no token
+	EnvResponderToken = "CERTIFICATE_RESPONDER_TOKEN"
 )
 
 // ResponderKind describes the companion responder in the provider's

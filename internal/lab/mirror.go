@@ -18,7 +18,7 @@ func writeMirror(folder, provider string) error {
 	mirror := filepath.Join(folder, "mirror")
 	for _, host := range []string{"registry.terraform.io", "registry.opentofu.org"} {
 		target := filepath.Join(mirror, host, "certiform", "certificate", mirrorVersion, runtime.GOOS+"_"+runtime.GOARCH)
-		if err := os.MkdirAll(target, 0o755); err != nil { //nolint:gosec // programs are public
+		if err := os.MkdirAll(target, 0o755); err != nil {
 			return fmt.Errorf("create the provider mirror: %w", err)
 		}
 		if err := copyProgram(provider, filepath.Join(target, "terraform-provider-certificate_v"+mirrorVersion)); err != nil {
@@ -48,7 +48,7 @@ func copyProgram(from, to string) (err error) {
 		return err
 	}
 	defer func() { _ = source.Close() }()
-	target, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755) //nolint:gosec // programs are public
+	target, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
 	if err != nil {
 		return err
 	}

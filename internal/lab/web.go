@@ -37,7 +37,7 @@ func (l *Lab) startWeb(context.Context) error {
 		return err
 	}
 	w := &Web{Fullchain: filepath.Join(folder, "fullchain.pem"), PrivateKey: filepath.Join(folder, "privkey.pem")}
-	if err := errors.Join(os.WriteFile(w.Fullchain, first.certPEM, 0o644), os.WriteFile(w.PrivateKey, first.keyPEM, 0o600)); err != nil { //nolint:gosec // certificates are public
+	if err := errors.Join(os.WriteFile(w.Fullchain, first.certPEM, 0o644), os.WriteFile(w.PrivateKey, first.keyPEM, 0o600)); err != nil {
 		return fmt.Errorf("write the web server's first pair: %w", err)
 	}
 	if err := w.Reload(); err != nil {

@@ -165,8 +165,10 @@ func (k Key) Matches(certificate *x509.Certificate) error {
 }
 
 func samePublicKey(a, b crypto.PublicKey) error {
-	comparable, ok := a.(interface{ Equal(crypto.PublicKey) bool })
-	if !ok || !comparable.Equal(b) {
+	key, ok := a.(interface {
+		Equal(other crypto.PublicKey) bool
+	})
+	if !ok || !key.Equal(b) {
 		return ErrKeyMismatch
 	}
 	return nil

@@ -97,6 +97,7 @@ var allowed = []struct{ file, imports string }{
 	{"internal/order/x_test.go", leaf("internal/lab")},
 	{"internal/issuer/x.go", leaf("internal/order")},
 	{"internal/issuer/x.go", leaf("internal/kind")},
+	{"internal/issuer/x.go", leaf("internal/lifecycle")},
 	{"internal/issuer/x.go", framework + "/types"},
 	{"internal/issuer/acme/x.go", lego + "/acme/api"},
 	{"internal/issuer/acme/x.go", leaf("internal/challenge")},

@@ -155,7 +155,7 @@ func (c *client) fetchDirectory(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	response, body, err := c.do(request)
+	response, body, err := c.do(request) //nolint:bodyclose // do closes it
 	if err != nil {
 		return nil, err
 	}

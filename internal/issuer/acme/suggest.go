@@ -46,7 +46,7 @@ func (i *Issuer) Suggest(ctx context.Context, certificate *x509.Certificate) (li
 	if err != nil {
 		return lifecycle.Suggestion{}, suggestionPause, err
 	}
-	response, body, err := i.client.do(request)
+	response, body, err := i.client.do(request) //nolint:bodyclose // do closes it
 	if err != nil {
 		return lifecycle.Suggestion{}, 0, fmt.Errorf("ask for renewal information: %w", err)
 	}

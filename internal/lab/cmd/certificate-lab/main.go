@@ -147,7 +147,7 @@ func findProvider(named string) string {
 // reaches the command by itself, SIGTERM is passed on; the lab stays up until
 // the command has ended.
 func runCommand(l *lab.Lab, arguments []string, signals <-chan os.Signal, stderr io.Writer) int {
-	command := exec.Command(arguments[0], arguments[1:]...) //nolint:gosec // running a command is the purpose
+	command := exec.Command(arguments[0], arguments[1:]...)
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
 	command.Env = append(os.Environ(), l.Environment()...)
 	if err := command.Start(); err != nil {
