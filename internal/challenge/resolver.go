@@ -83,7 +83,7 @@ func (r *Resolver) lookup(ctx context.Context, name string, kind uint16) (*dns.M
 	if len(failures) == 0 {
 		failures = append(failures, errors.New("no resolver is known"))
 	}
-	return nil, fmt.Errorf("look up %s %s: %w", dns.TypeToString[kind], name, errors.Join(failures...))
+	return nil, fmt.Errorf("look up %s %s: %w; check validation.resolvers", dns.TypeToString[kind], name, errors.Join(failures...))
 }
 
 // Follow returns the name a chain of CNAME records leads to, without the

@@ -77,7 +77,7 @@ func (c *client) open(ctx context.Context, accountURL string, key crypto.Signer)
 	s := &session{ctx: ctx, client: c, retryAfter: map[string]time.Duration{}}
 	core, err := api.New(&http.Client{Transport: s}, "terraform-provider-certificate", c.directoryURL, accountURL, key)
 	if err != nil {
-		return nil, fmt.Errorf("reach the CA: %w", err)
+		return nil, fmt.Errorf("reach the CA at %s: %w", c.directoryURL, adviseReach(err))
 	}
 	s.Core = core
 	return s, nil

@@ -104,7 +104,7 @@ func (i *Issuer) Step(ctx context.Context, j order.Journal) (order.Journal, erro
 	}
 	s, err := i.client.open(ctx, a.URL, a.key.Signer())
 	if err != nil {
-		return j, fmt.Errorf("%s: %w", i.config.DirectoryURL, err)
+		return j, err
 	}
 	if j.OrderID == "" {
 		next, err := i.place(s, a, j)

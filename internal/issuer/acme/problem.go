@@ -1,9 +1,11 @@
 package acme
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -58,6 +60,20 @@ func describe(details *acme.ProblemDetails) string {
 		fmt.Fprintf(&text, "; %s: %s", sub.Identifier.Value, sub.Detail)
 	}
 	return text.String()
+}
+
+// adviseReach adds what to do when the CA cannot be reached, without lego's own
+// words around the cause.
+func adviseReach(err error) error {
+	var outer *url.Error
+	if errors.As(err, &outer) {
+		err = outer.Err
+	}
+	var unknown x509.UnknownAuthorityError
+	if errors.As(err, &unknown) {
+		return fmt.Errorf("%w; for a private CA, give its root in ca_bundle_pem", err)
+	}
+	return fmt.Errorf("%w; check directory_url, and that this machine can reach it", err)
 }
 
 // withRetryHint adds the time a rate limit ends to its error.
