@@ -5,9 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -420,68 +418,6 @@ func TestAccRenewal_warnsOfAWindowLongerThanTheLife(t *testing.T) {
 	if got, want := end.Sub(opens), 160*time.Hour/3; (got - want).Abs() > time.Minute {
 		t.Errorf("the window opens %s before the end, want a third of the life (%s)", got, want)
 	}
-}
-
-func TestAccRenewal_refusesBadInputInThePlan(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, lab.Options{})
-	long := strings.Repeat("a", 63)
-	domains := func(names ...string) string {
-		return fmt.Sprintf("resource \"certificate_renewal\" \"www\" { domains = [%s] }", `"`+strings.Join(names, `", "`)+`"`)
-	}
-	for sentence, test := range map[string]struct{ config, want string }{
-		"no names at all":          {`resource "certificate_renewal" "www" {}`, `domains, or original_certificate_pem or csr_pem`},
-		"an empty set":             {`resource "certificate_renewal" "www" { domains = [] }`, `The set is empty`},
-		"an empty name":            {domains(""), `the name is empty`},
-		"a space":                  {domains("www example.test"), `contains a space`},
-		"254 bytes":                {domains(strings.Join([]string{long, long, long, long}, ".") + ".test"), `at most 253`},
-		"a label of 64 bytes":      {domains("a" + long + ".test"), `at most 63`},
-		"a bare top-level domain":  {domains("com"), `top-level domain`},
-		"broken punycode":          {domains("xn--a.example.test"), `no valid domain name`},
-		"a wildcard in the middle": {domains("www.*.example.test"), `whole first label`},
-		"an address":               {domains("192.0.2.1"), `IP address`},
-		"a URL":                    {domains("https://example.test/"), `without scheme`},
-		"an unknown issuer":        {`resource "certificate_renewal" "www" { domains = ["a.example.test"], issuer = "nobody" }`, ``},
-		"both key sources": {`resource "certificate_renewal" "www" {
-  csr_pem     = "x"
-  private_key = {}
-}`, `Two sources for the key`},
-		"no signing request":   {`resource "certificate_renewal" "www" { csr_pem = "x" }`, `Not a signing request`},
-		"no certificate":       {`resource "certificate_renewal" "www" { original_certificate_pem = "x" }`, `Not a certificate`},
-		"an unknown algorithm": {"resource \"certificate_renewal\" \"www\" {\n domains = [\"a.example.test\"]\n private_key = { algorithm = \"DSA\" }\n}", `algorithm`},
-		"no duration":          {"resource \"certificate_renewal\" \"www\" {\n domains = [\"a.example.test\"]\n wait_timeout = \"soon\"\n}", `Not a duration`},
-		"two validation kinds": {"provider \"certificate\" {\n validation = { responder = { url = \"ftp://x\" } }\n}\n" + wwwOnly, `no http or https URL`},
-		"no directory URL":     {"provider \"certificate\" {\n issuers = { a = { acme = { directory_url = \"http://x\" } } }\n}\n" + wwwOnly, `no https URL`},
-		"an empty issuer":      {"provider \"certificate\" {\n issuers = { a = {} }\n}\n" + wwwOnly, `One must be configured`},
-		"terms not agreed to":  {"provider \"certificate\" {\n issuers = { a = { acme = { terms_of_service_agreed = false } } }\n}\n" + wwwOnly, `terms_of_service_agreed`},
-		"two issuers, none named": {
-			"provider \"certificate\" {\n issuers = {\n a = { acme = {} }\n b = { acme = {} }\n }\n}\n" + wwwOnly,
-			`say which one`,
-		},
-		"an unwritable storage": {"provider \"certificate\" {\n storage = { directory = { path = \"/proc/nowhere\" } }\n}\n" + wwwOnly, `Storage directory not usable`},
-		"no age identity":       {"provider \"certificate\" {\n storage = { encryption = { age_identity = \"x\" } }\n}\n" + wwwOnly, `No usable age identity`},
-	} {
-		t.Run(sentence, func(t *testing.T) {
-			t.Parallel()
-			config := test.config
-			if sentence == "an unknown issuer" {
-				config, test.want = "resource \"certificate_renewal\" \"www\" {\n domains = [\"a.example.test\"]\n issuer = \"nobody\"\n}", `no issuer "nobody"`
-			}
-			w.test(t, resource.TestStep{Config: config, PlanOnly: true, ExpectError: anywhere(test.want)})
-		})
-	}
-	if requests, _ := w.CA.Requests(); requests != 0 {
-		t.Errorf("bad input caused %d requests to the CA, want none", requests)
-	}
-}
-
-// anywhere matches words that Terraform may have wrapped.
-func anywhere(words string) *regexp.Regexp {
-	fields := strings.Fields(words)
-	for i, field := range fields {
-		fields[i] = regexp.QuoteMeta(field)
-	}
-	return regexp.MustCompile(strings.Join(fields, `[\s│]+`))
 }
 
 func TestAccRenewal_acceptsWhatPeopleWrite(t *testing.T) {
