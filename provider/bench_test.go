@@ -1,7 +1,13 @@
 package provider_test
 
 import (
+	"bufio"
+	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,4 +58,61 @@ func BenchmarkPlan100(b *testing.B) {
 	if state, err := os.Stat(c.folder + "/terraform.tfstate"); err == nil {
 		b.ReportMetric(float64(state.Size())/1000, "state-KB")
 	}
+}
+
+// BenchmarkBinary is the stripped executable: its size, and its memory when
+// Terraform has shaken hands with it.
+func BenchmarkBinary(b *testing.B) {
+	target := filepath.Join(b.TempDir(), "provider")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", target, "..")
+	if output, err := build.CombinedOutput(); err != nil {
+		b.Fatalf("%v\n%s", err, output)
+	}
+	info, err := os.Stat(target)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var resident float64
+	for b.Loop() {
+		resident = handshake(b, target)
+	}
+	b.ReportMetric(float64(info.Size())/1e6, "MB")
+	b.ReportMetric(resident, "MB-RSS")
+}
+
+// handshake starts a provider as Terraform does and returns its memory in MB.
+func handshake(b *testing.B, program string) float64 {
+	b.Helper()
+	command := exec.Command(program)
+	command.Env = append(os.Environ(), "TF_PLUGIN_MAGIC_COOKIE=d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2", "PLUGIN_PROTOCOL_VERSIONS=6")
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		b.Fatal(err)
+	}
+	defer func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	}()
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil || !strings.Contains(line, "|grpc|") {
+		b.Fatalf("no handshake but %q (%v)", line, err)
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", command.Process.Pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for field := range strings.Lines(string(status)) {
+		if kilobytes, ok := strings.CutPrefix(field, "VmRSS:"); ok {
+			value, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(kilobytes), "kB")), 64)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return value / 1000
+		}
+	}
+	b.Fatal("no VmRSS in /proc")
+	return 0
 }

@@ -68,4 +68,3 @@ func anywhere(words string) *regexp.Regexp {
 	}
 	return regexp.MustCompile(strings.Join(fields, `[\s│]+`))
 }
-
