@@ -92,10 +92,7 @@ func (d *deployment) revive(ctx context.Context) error {
 	if err != nil || alive {
 		return err
 	}
-	if err := starter.Start(ctx, d.job.Machine); err != nil {
-		return fmt.Errorf("start the server again: %w", err)
-	}
-	return awaitAlive(ctx, d.job.Machine, starter)
+	return start(ctx, d.job.Machine, starter)
 }
 
 // proveOld proves that the certificate from before is served. Where files and
