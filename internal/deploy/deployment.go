@@ -209,13 +209,18 @@ func (d *deployment) install(ctx context.Context) error {
 		}
 		staged = append(staged, one)
 	}
+	if err := ctx.Err(); err != nil {
+		return errors.Join(err, d.discard(ctx, staged))
+	}
+	// Nobody's Ctrl-C comes between the renames.
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
+	defer cancel()
 	for i, one := range staged {
-		if err := d.job.Machine.Rename(ctx, one); err != nil {
+		if err := d.job.Machine.Rename(within, one); err != nil {
 			return errors.Join(err, d.discard(ctx, staged[i:]))
 		}
-		d.job.Logger.DebugContext(ctx, "file replaced", "path", one.Path)
 	}
-	return nil
+	return ctx.Err()
 }
 
 // discard removes staged files that will not be renamed.

@@ -3,6 +3,7 @@
 package deploy
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -11,18 +12,17 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
 
 // Fault 28. The disk is full from the Nth block on.
 func TestDeploy_diskFull(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("mounting a small filesystem needs root")
-	}
 	f := newFixture(t)
 	small := t.TempDir()
 	if err := syscall.Mount("tmpfs", small, "tmpfs", 0, "size=64k,mode=700"); err != nil {
-		t.Skipf("mounting a small filesystem is not allowed here: %v", err)
+		f.diskFullFrom(t) // without the right to mount, the transport says it
+		return
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(small, syscall.MNT_DETACH); err != nil {
@@ -58,40 +58,81 @@ func TestDeploy_diskFull(t *testing.T) {
 	}
 }
 
-func TestDeploy_readOnlyFilesystem(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("mounting needs root")
+// diskFullFrom has no space left from the Nth file on.
+func (f *fixture) diskFullFrom(t *testing.T) {
+	t.Helper()
+	before := state(t, f.tls())
+	for from := range 5 { // two backups, the journal, two files
+		job := f.job
+		job.Machine = &fullDisk{f.machine, from}
+		_, err := Deploy(t.Context(), job)
+		wantRollback(t, err, true)
+		if !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("no space from file %d: %v, want ENOSPC", from, err)
+		}
+		f.wantRestored(t, before)
 	}
-	f := newFixture(t)
-	if err := syscall.Mount(f.tls(), f.tls(), "", syscall.MS_BIND, ""); err != nil {
+}
+
+type fullDisk struct {
+	transport.Transport
+	left int
+}
+
+func (d *fullDisk) Stage(ctx context.Context, path string, data []byte, attributes transport.Attributes) (transport.Staged, error) {
+	if d.left--; d.left < 0 {
+		return transport.Staged{}, syscall.ENOSPC
+	}
+	return d.Transport.Stage(ctx, path, data, attributes)
+}
+
+// readOnly makes a directory read-only, for root too where it may mount, and
+// returns the error that writing there gives.
+func readOnly(t *testing.T, directory string) error {
+	t.Helper()
+	if os.Getuid() != 0 {
+		if err := os.Chmod(directory, 0o500); err != nil { //nolint:gosec // a directory has to be searchable
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.Chmod(directory, 0o700) }) //nolint:gosec // so that it can be removed
+		return syscall.EACCES
+	}
+	if err := syscall.Mount(directory, directory, "", syscall.MS_BIND, ""); err != nil {
 		t.Skipf("mounting is not allowed here: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := syscall.Unmount(f.tls(), syscall.MNT_DETACH); err != nil {
+		if err := syscall.Unmount(directory, syscall.MNT_DETACH); err != nil {
 			t.Error(err)
 		}
 	})
-	if err := syscall.Mount("", f.tls(), "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+	if err := syscall.Mount("", directory, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
 		t.Skipf("mounting is not allowed here: %v", err)
 	}
+	return syscall.EROFS
+}
+
+func TestDeploy_readOnlyDirectory(t *testing.T) {
+	f := newFixture(t)
+	denied := readOnly(t, f.tls())
 	before := state(t, f.tls())
-	if err := CheckPaths(t.Context(), f.machine, f.job.Target, ""); !errors.Is(err, syscall.EROFS) {
-		t.Errorf("CheckPaths = %v, want EROFS", err)
+	if err := CheckPaths(t.Context(), f.machine, f.job.Target, ""); !errors.Is(err, denied) {
+		t.Errorf("CheckPaths = %v, want %v", err, denied)
 	}
 	_, err := Deploy(t.Context(), f.job)
-	failure := wantRollback(t, err, false)
-	if failure != nil && (!errors.Is(failure.Cause, syscall.EROFS) || !strings.Contains(failure.Truth, "the old certificate is served")) {
+	failure := wantRollback(t, err, true)
+	if failure != nil && (!errors.Is(failure.Cause, denied) || !strings.Contains(failure.Truth, "the old certificate is served")) {
 		t.Errorf("cause = %v, truth = %s", failure.Cause, failure.Truth)
 	}
 	f.wantRestored(t, before)
 }
 
 func TestDeploy_ownerAndModeSurviveARollback(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("giving files away needs root")
+	uid, gid := os.Getuid(), os.Getgid()
+	if uid == 0 { // only root can give files away
+		uid, gid = 12, 34
 	}
 	f := newFixture(t)
-	if err := errors.Join(os.Chown(f.PrivateKeyPath, 12, 34), os.Chmod(f.PrivateKeyPath, 0o440)); err != nil {
+	if err := errors.Join(os.Chown(f.PrivateKeyPath, uid, gid), os.Chmod(f.PrivateKeyPath, 0o440)); err != nil {
 		t.Fatal(err)
 	}
 	check := func() {
@@ -101,7 +142,7 @@ func TestDeploy_ownerAndModeSurviveARollback(t *testing.T) {
 			t.Fatal(err)
 		}
 		stat, _ := info.Sys().(*syscall.Stat_t)
-		if info.Mode() != fs.FileMode(0o440) || stat.Uid != 12 || stat.Gid != 34 {
+		if info.Mode() != fs.FileMode(0o440) || int(stat.Uid) != uid || int(stat.Gid) != gid {
 			t.Errorf("key has mode %v, owner %d:%d", info.Mode(), stat.Uid, stat.Gid)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -352,61 +351,5 @@ func TestWithoutKeys(t *testing.T) {
 				t.Errorf("withoutKeys = %q, want %q", got, test.want)
 			}
 		})
-	}
-}
-
-func TestServes(t *testing.T) {
-	now := time.Now()
-	ca := deploytest.NewAuthority(t, now)
-	chain, _ := ca.Issue(t, now, []string{name})
-	other, _ := ca.Issue(t, now, []string{name})
-	whole := []*x509.Certificate{chain[0], chain[1], ca.Root}
-	tests := map[string]struct {
-		served, want []*x509.Certificate
-		err          error
-	}{
-		"the whole chain":          {chain, chain, nil},
-		"the root is left out":     {chain, whole, nil},
-		"the root is sent too":     {whole, chain, nil},
-		"the intermediate lacks":   {chain[:1], chain, ErrIncompleteChain},
-		"another leaf":             {other, chain, ErrOtherServed},
-		"the leaf alone is wanted": {chain, chain[:1], nil},
-		"self-signed":              {[]*x509.Certificate{ca.Root}, []*x509.Certificate{ca.Root}, nil},
-		"another intermediate":     {[]*x509.Certificate{chain[0], ca.Root}, chain, ErrIncompleteChain},
-	}
-	for sentence, test := range tests {
-		t.Run(sentence, func(t *testing.T) {
-			if err := serves(Endpoint{}, test.want)(Served{Chain: test.served}); !errors.Is(err, test.err) || (err == nil) != (test.err == nil) {
-				t.Errorf("serves = %v, want %v", err, test.err)
-			}
-		})
-	}
-}
-
-func TestProve_alternatingServer(t *testing.T) {
-	f := newApp(t)
-	fresh := f.current.Load()
-	var calls atomic.Int32
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{ //nolint:gosec // a server of a test
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			if calls.Add(1)%3 == 0 {
-				return nil, errors.New("every third fails")
-			}
-			return fresh, nil
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	go serve(listener)
-	endpoint := Endpoint{listener.Addr().String(), name}
-	want := serves(endpoint, f.old.Chain)
-	if _, err := Prove(t.Context(), Proof{Endpoint: endpoint, Consecutive: 2, Steady: -1, Timeout: time.Second}, want); err != nil {
-		t.Errorf("two in a row: %v", err)
-	}
-	served, err := Prove(t.Context(), Proof{Endpoint: endpoint, Consecutive: 3, Steady: -1, Timeout: 300 * time.Millisecond}, want)
-	if err == nil || served.Chain != nil {
-		t.Errorf("three in a row were proven: %+v", served)
 	}
 }
