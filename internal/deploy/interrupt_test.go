@@ -133,3 +133,35 @@ func (f *appFixture) wantOutcome(t *testing.T, at int, before map[string]string,
 		t.Errorf("call %d: %d files, before %d", at, len(after), len(before))
 	}
 }
+
+// cancelling ends a context at the first rename of a file that is deployed, and
+// keeps what the renames returned.
+type cancelling struct {
+	transport.Transport
+	at      string
+	cancel  context.CancelFunc
+	results []error
+}
+
+func (c *cancelling) Rename(ctx context.Context, staged transport.Staged) error {
+	if staged.Path == c.at {
+		c.cancel()
+	}
+	err := c.Transport.Rename(ctx, staged)
+	c.results = append(c.results, err)
+	return err
+}
+
+func TestDeploy_noCancellationBetweenTheRenames(t *testing.T) {
+	f := newApp(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	machine := &cancelling{Transport: f, at: f.path("key.pem"), cancel: cancel}
+	job := f.job(t, f.options())
+	job.Machine = machine
+	_, err := Deploy(ctx, job)
+	wantRollback(t, err, true)
+	if err := errors.Join(machine.results...); err != nil {
+		t.Errorf("a rename was cut off: %v", err)
+	}
+}

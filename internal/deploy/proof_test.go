@@ -92,3 +92,37 @@ func TestProbe_serverWithoutTheKey(t *testing.T) {
 		t.Errorf("a handshake completed: %+v", served)
 	}
 }
+
+// After a reload nginx is seen to answer with the new certificate several times
+// before the old one comes once more.
+func TestProve_shortRowIsNotEnough(t *testing.T) {
+	f := newApp(t)
+	if err := f.load(); err != nil {
+		t.Fatal(err)
+	}
+	old := f.current.Load()
+	fresh := &tls.Certificate{Certificate: [][]byte{f.fresh.Chain[0].Raw, f.fresh.Chain[1].Raw}, PrivateKey: f.fresh.Key.Signer()}
+	var calls atomic.Int32
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{ //nolint:gosec // a server of a test
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if calls.Add(1) == 5 {
+				return old, nil
+			}
+			return fresh, nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	go serve(listener)
+	endpoint := Endpoint{listener.Addr().String(), name}
+	proof := Proof{Endpoint: endpoint, Consecutive: 3, Steady: 10 * time.Second, Timeout: 500 * time.Millisecond}
+	if _, err := Prove(t.Context(), proof, serves(endpoint, f.fresh.Chain)); !errors.Is(err, ErrOtherServed) {
+		t.Errorf("a row shorter than Steady: %v, want the old certificate to be noticed", err)
+	}
+	proof.Steady = 50 * time.Millisecond
+	if _, err := Prove(t.Context(), proof, serves(endpoint, f.fresh.Chain)); err != nil {
+		t.Errorf("a steady row: %v", err)
+	}
+}
