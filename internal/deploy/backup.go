@@ -110,10 +110,8 @@ func (d *deployment) backUp(ctx context.Context) error {
 	return transport.WriteFile(ctx, d.job.Machine, journalPath(d.job.Target.Slots()), text, private())
 }
 
-// adopt looks for the journal of a run that did not finish. Its backups, not the
-// mixture on disk, are then what a rollback restores, unless the mixture is
-// proven to be served or was changed by someone else since.
-func (d *deployment) adopt(ctx context.Context) error {
+// readJournal looks for the journal of a run that did not finish.
+func (d *deployment) readJournal(ctx context.Context) error {
 	data, _, err := d.job.Machine.ReadFile(ctx, journalPath(d.job.Target.Slots()))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -121,34 +119,35 @@ func (d *deployment) adopt(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the journal of an unfinished deployment: %w", err)
 	}
-	var j journal
-	if err := json.Unmarshal(data, &j); err != nil || j.Run == "" {
-		j = journal{Run: "unreadable"}
+	if err := json.Unmarshal(data, &d.journal); err != nil || d.journal.Run == "" {
+		d.journal = journal{Run: "unreadable"} // unfinished, and nothing to go by
 	}
-	d.journal = j
-	d.job.Logger.WarnContext(ctx, "an earlier deployment did not finish", "run", j.Run)
-	if d.loaded {
-		return nil
-	}
+	d.job.Logger.WarnContext(ctx, "an earlier deployment did not finish", "run", d.journal.Run)
+	return nil
+}
+
+// adopt takes over from a run that did not finish: its backups, not the mixture
+// on disk, are what a rollback restores, unless a file was changed by someone
+// else since.
+func (d *deployment) adopt(ctx context.Context) {
 	befores := make([]snapshot, len(d.files))
 	for i, f := range d.files {
 		befores[i] = f.found
-		e, ok := j.entry(f.Path)
+		e, ok := d.journal.entry(f.Path)
 		switch sum := f.found.sum(); {
 		case !ok || sum == e.Old:
 		case sum != e.New:
 			d.job.Logger.WarnContext(ctx, "a file was changed since; the journal is passed over", "path", f.Path)
-			return nil
+			return
 		default:
 			if befores[i], ok = d.backedUp(ctx, e); !ok {
-				return nil
+				return
 			}
 		}
 	}
 	for i := range d.files {
 		d.files[i].before = befores[i]
 	}
-	return nil
 }
 
 // backedUp returns the file an entry speaks of as it was.

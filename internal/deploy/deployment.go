@@ -75,11 +75,14 @@ func read(ctx context.Context, job Job) (*deployment, error) {
 	if err := d.encode(); err != nil {
 		return nil, err
 	}
+	if err := d.readJournal(ctx); err != nil {
+		return nil, err
+	}
 	if d.asked() {
 		d.inspect(ctx)
 	}
-	if err := d.adopt(ctx); err != nil {
-		return nil, err
+	if d.journal.open() && !d.loaded {
+		d.adopt(ctx)
 	}
 	return d, ctx.Err()
 }
@@ -147,7 +150,9 @@ func (d *deployment) inspect(ctx context.Context) {
 		return
 	}
 	proof := d.job.Proof
-	proof.Steady = -1 // nothing was just reloaded
+	if !d.journal.open() {
+		proof.Steady = -1 // no run may just have reloaded
+	}
 	proof.Timeout = min(proof.Timeout, probeTimeout)
 	_, err = Prove(ctx, proof, d.want())
 	d.loaded = err == nil
@@ -204,13 +209,18 @@ func (d *deployment) install(ctx context.Context) error {
 		}
 		staged = append(staged, one)
 	}
+	if err := ctx.Err(); err != nil {
+		return errors.Join(err, d.discard(ctx, staged))
+	}
+	// Nobody's Ctrl-C comes between the renames.
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
+	defer cancel()
 	for i, one := range staged {
-		if err := d.job.Machine.Rename(ctx, one); err != nil {
+		if err := d.job.Machine.Rename(within, one); err != nil {
 			return errors.Join(err, d.discard(ctx, staged[i:]))
 		}
-		d.job.Logger.DebugContext(ctx, "file replaced", "path", one.Path)
 	}
-	return nil
+	return ctx.Err()
 }
 
 // discard removes staged files that will not be renamed.
@@ -258,13 +268,16 @@ func (d *deployment) activate(ctx context.Context) (bool, error) {
 	d.activated = true
 	if !alive {
 		d.job.Logger.InfoContext(ctx, "the server does not run and is started")
-		if err := starter.Start(ctx, machine); err != nil {
-			return false, fmt.Errorf("start the server: %w", err)
-		}
-	} else if _, err := d.reload(ctx); err != nil {
+		return true, start(ctx, machine, starter)
+	}
+	if _, err := d.reload(ctx); err != nil {
 		return false, err
 	}
-	return true, awaitAlive(ctx, machine, starter)
+	alive, err = starter.Alive(ctx, machine)
+	if err == nil && !alive {
+		err = errNotRunning
+	}
+	return true, err
 }
 
 func (d *deployment) reload(ctx context.Context) (bool, error) {
@@ -275,9 +288,14 @@ func (d *deployment) reload(ctx context.Context) (bool, error) {
 	return told, nil
 }
 
-// awaitAlive waits a moment: a server that starts in the background is not there
-// at once.
-func awaitAlive(ctx context.Context, machine transport.Transport, starter Starter) error {
+var errNotRunning = errors.New("the server does not run after it was told to load the certificate")
+
+// start starts the server and waits a moment: one that goes to the background is
+// not there at once.
+func start(ctx context.Context, machine transport.Transport, starter Starter) error {
+	if err := starter.Start(ctx, machine); err != nil {
+		return fmt.Errorf("start the server: %w", err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, aliveTimeout)
 	defer cancel()
 	for wait := firstWait; ; wait = min(2*wait, longestWait) {
@@ -286,7 +304,7 @@ func awaitAlive(ctx context.Context, machine transport.Transport, starter Starte
 			return err
 		}
 		if pause(ctx, wait) != nil {
-			return errors.New("the server does not run after it was told to load the certificate")
+			return errNotRunning
 		}
 	}
 }

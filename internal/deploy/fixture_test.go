@@ -138,6 +138,13 @@ func noKeys(t *testing.T, text string, keys ...pki.Key) {
 	}
 }
 
+func (f *fixture) symlink(t *testing.T, destination, link string) {
+	t.Helper()
+	if err := os.Symlink(destination, link); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // leaksKey looks for any line of the key's PEM.
 func leaksKey(t *testing.T, text string, key pki.Key) bool {
 	t.Helper()

@@ -38,7 +38,7 @@ const (
 type Result struct {
 	Changed     bool     // a file was replaced
 	Reloaded    bool     // the server was told to load the files, or started
-	Proven      Proven   //
+	Proven      Proven   // how it is known
 	Fingerprint string   // of the deployed leaf: SHA-256, lower-case hex
 	FilesHash   string   // see Observation.FilesHash
 	Served      Served   // what the last handshake showed; zero when Proven is ByFile

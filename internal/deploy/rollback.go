@@ -13,19 +13,30 @@ import (
 // How long the way back may take and, within that, the proof of the old
 // certificate. Someone who pressed Ctrl-C waits for the shorter ones.
 const (
-	rollbackTimeout       = 30 * time.Second
-	rollbackProof         = 10 * time.Second
-	rollbackTimeoutCancel = 2 * time.Second
-	rollbackProofCancel   = 1200 * time.Millisecond
+	rollbackTimeout         = 2 * time.Minute
+	rollbackProof           = 10 * time.Second
+	rollbackTimeoutCanceled = 2 * time.Second
+	rollbackProofCanceled   = 1200 * time.Millisecond
 )
+
+// outlive returns a context that goes on when ctx ends: for a while after that,
+// and for the limit in all.
+func outlive(ctx context.Context, limit, after time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	stop := context.AfterFunc(ctx, func() {
+		_ = pause(longer, after) // whichever ends it, the time is up
+		cancel()
+	})
+	return longer, func() { stop(); cancel() }
+}
 
 // rollback undoes what the run did and finds out what is true then.
 func (d *deployment) rollback(ctx context.Context, cause error) error {
-	limit, proof := rollbackTimeout, min(rollbackProof, d.job.Proof.Timeout)
+	proof := rollbackProof
 	if ctx.Err() != nil {
-		limit, proof = rollbackTimeoutCancel, min(rollbackProofCancel, d.job.Proof.Timeout)
+		proof = rollbackProofCanceled
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	ctx, cancel := outlive(ctx, rollbackTimeout, rollbackTimeoutCanceled)
 	defer cancel()
 	failure := &RollbackError{Cause: cause}
 	restored, err := d.restore(ctx)
@@ -92,10 +103,7 @@ func (d *deployment) revive(ctx context.Context) error {
 	if err != nil || alive {
 		return err
 	}
-	if err := starter.Start(ctx, d.job.Machine); err != nil {
-		return fmt.Errorf("start the server again: %w", err)
-	}
-	return awaitAlive(ctx, d.job.Machine, starter)
+	return start(ctx, d.job.Machine, starter)
 }
 
 // proveOld proves that the certificate from before is served. Where files and
@@ -111,7 +119,10 @@ func (d *deployment) proveOld(ctx context.Context, within time.Duration) (string
 		}
 	}
 	proof := d.job.Proof
-	proof.Timeout = within
+	proof.Timeout = min(within, proof.Timeout)
+	if !d.activated && !d.journal.open() {
+		proof.Steady = -1 // the server was told nothing
+	}
 	served, err := Prove(ctx, proof, func(s Served) error {
 		if !old[s.Fingerprint] {
 			return fmt.Errorf("%w: %s", ErrOtherServed, describe(s.Chain[0]))

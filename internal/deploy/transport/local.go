@@ -118,6 +118,11 @@ func (Local) Remove(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
+	// On a read-only filesystem, removing what is not there reports something
+	// other than that it is not there.
+	if _, err := os.Lstat(real); err != nil {
+		return err
+	}
 	if err := os.Remove(real); err != nil {
 		return err
 	}

@@ -20,11 +20,11 @@ func TestLocal(t *testing.T) {
 }
 
 func TestLocal_ownerKept(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("giving files away needs root")
-	}
 	path := filepath.Join(t.TempDir(), "file")
-	want := transport.Attributes{Mode: 0o640, UID: 12, GID: 34}
+	want := transport.Attributes{Mode: 0o640, UID: os.Getuid(), GID: os.Getgid()}
+	if want.UID == 0 { // only root can give files away
+		want.UID, want.GID = 12, 34
+	}
 	if err := transport.WriteFile(t.Context(), transport.Local{}, path, []byte("x"), want); err != nil {
 		t.Fatal(err)
 	}
