@@ -304,7 +304,7 @@ func TestServer_severalAddressesAndServersInOneProcess(t *testing.T) {
 		if err := s.Start(t.Context(), addrs...); err != nil {
 			t.Skipf("no IPv6 here: %v", err)
 		}
-		defer s.Shutdown(context.Background())
+		defer func() { _ = s.Shutdown(context.Background()) }()
 		for i, addr := range s.Addrs() {
 			host := addr.String()
 			switch i {

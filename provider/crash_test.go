@@ -149,7 +149,10 @@ func TestInterrupt_isQuickAndCleansUp(t *testing.T) {
 				t.Fatal(err)
 			}
 			select {
-			case <-done:
+			case err := <-done:
+				if err == nil {
+					t.Error("the interrupted apply says it succeeded")
+				}
 			case <-time.After(20 * time.Second):
 				t.Fatal("terraform is still there after 20 s")
 			}

@@ -200,14 +200,14 @@ func (d *deployment) tidy(ctx context.Context, f file, prune bool) error {
 		}
 	}
 	_, base := split(f.Path)
-	_, real := split(f.found.info.Path)
+	_, resolved := split(f.found.info.Path)
 	var problems []error
 	for _, directory := range directories {
 		names, err := d.job.Machine.List(ctx, directory)
 		problems = append(problems, err)
 		var backups []string
 		for _, name := range names {
-			if transport.IsTemporary(name, base) || real != "" && transport.IsTemporary(name, real) {
+			if transport.IsTemporary(name, base) || resolved != "" && transport.IsTemporary(name, resolved) {
 				problems = append(problems, d.removeIfThere(ctx, below(directory, name)))
 			} else if strings.HasPrefix(name, prefix) && directory == place && prune {
 				backups = append(backups, name)

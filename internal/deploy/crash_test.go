@@ -81,7 +81,7 @@ func (f *fixture) crash(t *testing.T, material Material, calls int) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCrash_process$") //nolint:gosec // this very test binary
+	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCrash_process$")
 	command.Env = append(os.Environ(), crashEnvironment+"="+string(text))
 	command.WaitDelay = time.Second
 	out, err := command.CombinedOutput()
@@ -227,7 +227,7 @@ func TestDeploy_handChangedAfterAKill(t *testing.T) {
 	f.WritePair(t, third.Chain, third.Key)
 	f.WriteConfig(t, "no_such_directive on;")
 	_, err := Deploy(t.Context(), f.job)
-	wantRollback(t, err, false) // nginx's configuration is broken: a reload of the third is not possible
+	_ = wantRollback(t, err, false) // nginx's configuration is broken: a reload of the third is not possible
 	want := fmt.Sprintf("-rw-r--r-- %s", pki.EncodeCertificates(third.Chain...))
 	if got := state(t, f.tls())[f.FullchainPath]; got != want {
 		t.Error("the pair put there by hand is not what was restored")

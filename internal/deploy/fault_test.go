@@ -46,7 +46,7 @@ func TestDeploy_diskFull(t *testing.T) {
 			break
 		}
 		failed++
-		wantRollback(t, err, true)
+		_ = wantRollback(t, err, true)
 		if !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("%d pages free: %v, want ENOSPC", free, err)
 		}
@@ -66,7 +66,7 @@ func (f *fixture) diskFullFrom(t *testing.T) {
 		job := f.job
 		job.Machine = &fullDisk{f.machine, from}
 		_, err := Deploy(t.Context(), job)
-		wantRollback(t, err, true)
+		_ = wantRollback(t, err, true)
 		if !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("no space from file %d: %v, want ENOSPC", from, err)
 		}
@@ -91,10 +91,10 @@ func (d *fullDisk) Stage(ctx context.Context, path string, data []byte, attribut
 func readOnly(t *testing.T, directory string) error {
 	t.Helper()
 	if os.Getuid() != 0 {
-		if err := os.Chmod(directory, 0o500); err != nil { //nolint:gosec // a directory has to be searchable
+		if err := os.Chmod(directory, 0o500); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = os.Chmod(directory, 0o700) }) //nolint:gosec // so that it can be removed
+		t.Cleanup(func() { _ = os.Chmod(directory, 0o700) })
 		return syscall.EACCES
 	}
 	if err := syscall.Mount(directory, directory, "", syscall.MS_BIND, ""); err != nil {
@@ -148,7 +148,7 @@ func TestDeploy_ownerAndModeSurviveARollback(t *testing.T) {
 	}
 	f.WriteConfig(t, "no_such_directive on;")
 	_, err := Deploy(t.Context(), f.job)
-	wantRollback(t, err, true)
+	_ = wantRollback(t, err, true)
 	check()
 	f.WriteConfig(t, "")
 	if _, err := Deploy(t.Context(), f.job); err != nil {

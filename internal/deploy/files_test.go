@@ -59,7 +59,7 @@ func startApp(t *testing.T, directory string, m Material) *appServer {
 	if err := errors.Join(os.WriteFile(s.combined, text, 0o600), s.load()); err != nil {
 		t.Fatal(err)
 	}
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{ //nolint:gosec // a server of a test
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.current.Load(), nil },
 	})
 	if err != nil {
@@ -189,7 +189,7 @@ func TestFiles_testFails(t *testing.T) {
 	options := f.options()
 	options.TestCommand = []string{"sh", "-c", "echo own words >&2; exit 1"}
 	_, err := Deploy(t.Context(), f.job(t, options))
-	wantRollback(t, err, true)
+	_ = wantRollback(t, err, true)
 	if err == nil || !strings.Contains(err.Error(), "own words") {
 		t.Errorf("error = %v", err)
 	}
@@ -276,7 +276,7 @@ func TestFiles_failedDeploymentsPushNoBackupOut(t *testing.T) {
 	job.Material = f.old
 	for range 4 {
 		_, err := Deploy(t.Context(), job)
-		wantRollback(t, err, true)
+		_ = wantRollback(t, err, true)
 	}
 	after := state(t, f.directory)
 	for path := range before {

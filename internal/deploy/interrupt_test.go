@@ -160,7 +160,7 @@ func TestDeploy_noCancellationBetweenTheRenames(t *testing.T) {
 	job := f.job(t, f.options())
 	job.Machine = machine
 	_, err := Deploy(ctx, job)
-	wantRollback(t, err, true)
+	_ = wantRollback(t, err, true)
 	if err := errors.Join(machine.results...); err != nil {
 		t.Errorf("a rename was cut off: %v", err)
 	}

@@ -126,7 +126,7 @@ func TestDeploy_reloadDoesNothing(t *testing.T) {
 	job := f.jobFor(t, options)
 	job.Proof.Timeout = 300 * time.Millisecond
 	_, err := Deploy(t.Context(), job)
-	wantRollback(t, err, true)
+	_ = wantRollback(t, err, true)
 	if !errors.Is(err, ErrOtherServed) || !strings.Contains(err.Error(), "fingerprint "+pki.Fingerprint(f.old.Chain[0])) {
 		t.Errorf("error = %v, want ErrOtherServed and the old fingerprint", err)
 	}
@@ -143,7 +143,7 @@ func TestDeploy_deadServerIsStartedAgain(t *testing.T) {
 		while [ -e "$2/nginx.pid" ]; do sleep 0.02; done; exit 0; };; esac; exec nginx "$@"`)
 	job := f.jobFor(t, options)
 	_, err := Deploy(t.Context(), job)
-	wantRollback(t, err, true)
+	_ = wantRollback(t, err, true)
 	f.wantRestored(t, before)
 }
 
@@ -220,7 +220,7 @@ func TestDeploy_cancelledDuringProof(t *testing.T) {
 	defer timer.Stop()
 	started := time.Now()
 	_, err := Deploy(ctx, job)
-	wantRollback(t, err, true)
+	_ = wantRollback(t, err, true)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error = %v, want context.Canceled", err)
 	}
@@ -281,7 +281,7 @@ func wantRollback(t *testing.T, err error, complete bool) *RollbackError {
 func script(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "nginx")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil { //nolint:gosec // a script has to be executable
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return path

@@ -74,8 +74,8 @@ func Probe(ctx context.Context, endpoint Endpoint) (Served, error) {
 // the key is verified all the same: the handshake does not complete without it.
 func inspect(ctx context.Context, raw net.Conn, serverName string) (Served, error) {
 	var served Served
-	config := &tls.Config{ //nolint:gosec // inspects and trusts nothing, see above; old versions must be visible too
-		InsecureSkipVerify:     true,
+	config := &tls.Config{
+		InsecureSkipVerify:     true, //nolint:gosec // inspects and trusts nothing, see above
 		ServerName:             serverName,
 		MinVersion:             tls.VersionTLS10,
 		SessionTicketsDisabled: true,

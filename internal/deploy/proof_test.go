@@ -45,7 +45,7 @@ func TestProve_alternatingServer(t *testing.T) {
 	f := newApp(t)
 	fresh := f.current.Load()
 	var calls atomic.Int32
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{ //nolint:gosec // a server of a test
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			if calls.Add(1)%3 == 0 {
 				return nil, errors.New("every third fails")
@@ -103,7 +103,7 @@ func TestProve_shortRowIsNotEnough(t *testing.T) {
 	old := f.current.Load()
 	fresh := &tls.Certificate{Certificate: [][]byte{f.fresh.Chain[0].Raw, f.fresh.Chain[1].Raw}, PrivateKey: f.fresh.Key.Signer()}
 	var calls atomic.Int32
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{ //nolint:gosec // a server of a test
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			if calls.Add(1) == 5 {
 				return old, nil

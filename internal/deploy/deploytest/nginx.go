@@ -37,7 +37,7 @@ func StartNginx(t testing.TB, chain []*x509.Certificate, key pki.Key, backend st
 	}
 	prefix := t.TempDir()
 	// A private directory, but nginx's workers may be another user.
-	if err := os.Chmod(prefix, 0o755); err != nil { //nolint:gosec // see above
+	if err := os.Chmod(prefix, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	n := &Nginx{
@@ -107,7 +107,7 @@ http {
 func (n *Nginx) Stop(t testing.TB) {
 	t.Helper()
 	file := filepath.Join(n.Prefix, "nginx.pid")
-	text, err := os.ReadFile(file) //nolint:gosec // the test's own file
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return // it does not run
 	}
@@ -142,7 +142,7 @@ func (n *Nginx) Reload(t testing.TB) {
 func (n *Nginx) run(arguments ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	command := exec.CommandContext(ctx, "nginx", append([]string{"-p", n.Prefix, "-c", n.Config}, arguments...)...) //nolint:gosec // a test's own nginx
+	command := exec.CommandContext(ctx, "nginx", append([]string{"-p", n.Prefix, "-c", n.Config}, arguments...)...)
 	command.WaitDelay = time.Second
 	if out, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("nginx %s: %w: %s", strings.Join(arguments, " "), err, out)

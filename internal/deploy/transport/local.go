@@ -30,19 +30,19 @@ func (Local) ReadFile(ctx context.Context, path string) ([]byte, FileInfo, error
 	if err := ctx.Err(); err != nil {
 		return nil, FileInfo{}, err
 	}
-	real, err := follow(path)
+	resolved, err := follow(path)
 	if err != nil {
 		return nil, FileInfo{}, err
 	}
 	// Stat first: opening a pipe would wait for its writer.
-	info, err := os.Stat(real)
+	info, err := os.Stat(resolved)
 	if err != nil {
-		return nil, FileInfo{Path: real}, err
+		return nil, FileInfo{Path: resolved}, err
 	}
 	if !info.Mode().IsRegular() {
 		return nil, FileInfo{}, fmt.Errorf("read %s: it is no regular file (%s)", path, info.Mode().Type())
 	}
-	file, err := os.Open(real)
+	file, err := os.Open(resolved)
 	if err != nil {
 		return nil, FileInfo{}, err
 	}
@@ -54,7 +54,7 @@ func (Local) ReadFile(ctx context.Context, path string) ([]byte, FileInfo, error
 		return nil, FileInfo{}, fmt.Errorf("read %s: it is larger than %d bytes", path, MaxFileSize)
 	}
 	uid, gid := owner(info)
-	return data, FileInfo{Attributes{info.Mode().Perm(), uid, gid}, real}, nil
+	return data, FileInfo{Attributes{info.Mode().Perm(), uid, gid}, resolved}, nil
 }
 
 // Stage implements Transport.
@@ -62,7 +62,7 @@ func (Local) Stage(ctx context.Context, path string, data []byte, attributes Att
 	if err := ctx.Err(); err != nil {
 		return Staged{}, err
 	}
-	real, err := follow(path)
+	resolved, err := follow(path)
 	if err != nil {
 		return Staged{}, err
 	}
@@ -70,7 +70,7 @@ func (Local) Stage(ctx context.Context, path string, data []byte, attributes Att
 	if _, err := rand.Read(random); err != nil {
 		return Staged{}, fmt.Errorf("draw a temporary name: %w", err)
 	}
-	temporary := filepath.Join(filepath.Dir(real), "."+filepath.Base(real)+temporaryMark+hex.EncodeToString(random))
+	temporary := filepath.Join(filepath.Dir(resolved), "."+filepath.Base(resolved)+temporaryMark+hex.EncodeToString(random))
 	file, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return Staged{}, err
@@ -79,7 +79,7 @@ func (Local) Stage(ctx context.Context, path string, data []byte, attributes Att
 	if err = errors.Join(err, file.Close()); err != nil {
 		return Staged{}, errors.Join(fmt.Errorf("stage %s: %w", path, err), os.Remove(temporary))
 	}
-	return Staged{temporary, real}, nil
+	return Staged{temporary, resolved}, nil
 }
 
 // fill writes the content before the attributes: while it is written, only its
@@ -114,19 +114,19 @@ func (Local) Remove(ctx context.Context, path string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	real, err := follow(path)
+	resolved, err := follow(path)
 	if err != nil {
 		return err
 	}
 	// On a read-only filesystem, removing what is not there reports something
 	// other than that it is not there.
-	if _, err := os.Lstat(real); err != nil {
+	if _, err := os.Lstat(resolved); err != nil {
 		return err
 	}
-	if err := os.Remove(real); err != nil {
+	if err := os.Remove(resolved); err != nil {
 		return err
 	}
-	return syncDirectory(filepath.Dir(real))
+	return syncDirectory(filepath.Dir(resolved))
 }
 
 // List implements Transport.
@@ -147,11 +147,11 @@ func (Local) Check(ctx context.Context, path string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	real, err := follow(path)
+	resolved, err := follow(path)
 	if err != nil {
 		return err
 	}
-	switch info, err := os.Stat(real); {
+	switch info, err := os.Stat(resolved); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return err
@@ -160,7 +160,7 @@ func (Local) Check(ctx context.Context, path string) error {
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%s is no regular file (%s)", path, info.Mode().Type())
 	}
-	directory := filepath.Dir(real)
+	directory := filepath.Dir(resolved)
 	info, err := os.Stat(directory)
 	if err != nil {
 		return fmt.Errorf("the directory of %s: %w", path, err)
@@ -179,7 +179,7 @@ func (Local) Run(ctx context.Context, argv []string, stdin []byte) (Output, erro
 	if len(argv) == 0 {
 		return Output{}, errors.New("run: the argument list is empty")
 	}
-	command := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // running what the configuration names is the purpose; no shell reads it
+	command := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	ownGroup(command)
 	out := &bounded{}
 	command.Stdin, command.Stdout, command.Stderr = bytes.NewReader(stdin), out, out

@@ -61,7 +61,7 @@ const (
 	MaxOutput   = 256 << 10 // bytes kept of a command's output
 )
 
-// Unknown, as an owner or group of Attributes, leaves it to the machine.
+// Unknown stands for an owner or group that is left to the machine.
 const Unknown = -1
 
 // Attributes are what a file has besides its content.

@@ -237,7 +237,7 @@ func (i *Issuer) follow(s *session, j order.Journal, p progress, current acme.Or
 }
 
 const (
-	firstPoll   = 10 * time.Millisecond
+	firstPoll   = 3 * time.Millisecond
 	slowestPoll = 5 * time.Second
 )
 
@@ -249,7 +249,7 @@ func wait(s *session, j order.Journal, status order.Status) order.Journal {
 	} else if j.Status != status || j.Wait < firstPoll {
 		j.Wait = firstPoll
 	} else {
-		j.Wait = min(j.Wait*2, slowestPoll)
+		j.Wait = min(j.Wait*3, slowestPoll)
 	}
 	j.Status = status
 	return j
