@@ -3,6 +3,7 @@ package provider_test
 import (
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -144,23 +145,7 @@ func TestInterrupt_isQuickAndCleansUp(t *testing.T) {
 			case <-time.After(30 * time.Second):
 				t.Fatal("the request did not come")
 			}
-			interrupted := time.Now()
-			if err := syscall.Kill(-command.Process.Pid, syscall.SIGINT); err != nil {
-				t.Fatal(err)
-			}
-			select {
-			case err := <-done:
-				if err == nil {
-					t.Error("the interrupted apply says it succeeded")
-				}
-			case <-time.After(20 * time.Second):
-				t.Fatal("terraform is still there after 20 s")
-			}
-			if took := time.Since(interrupted); took > 2*time.Second {
-				t.Errorf("terraform was back after %s, want at most 2 s", took)
-			}
-			eventually(t, 2*time.Second, "the provider processes end", func() bool { return len(c.providers()) == 0 })
-			c.noRecords(t)
+			c.interrupt(t, command, done)
 			c.must(0, "apply", "-auto-approve")
 			if got := c.CA.Issued(); got != 1 {
 				t.Errorf("the CA issued %d certificates, want 1", got)
@@ -168,6 +153,52 @@ func TestInterrupt_isQuickAndCleansUp(t *testing.T) {
 			c.noRecords(t)
 		})
 	}
+}
+
+// The wait for the name servers is as interruptible as the requests are.
+func TestInterrupt_whileWaitingForTheNameServers(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t, lab.Options{}, crashConfig)
+	c.extra = []string{"CERTIFICATE_NAME_SERVER_PORT=1"}
+	command := c.command("apply", "-auto-approve")
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- command.Wait() }()
+	eventually(t, 30*time.Second, "the record is published", func() bool {
+		values, err := c.Responder.TXT("_acme-challenge.www.example." + lab.Zone)
+		return err == nil && len(values) == 1
+	})
+	c.interrupt(t, command, done)
+	c.extra = nil
+	c.must(0, "apply", "-auto-approve")
+	if got := c.CA.Count("order-plz"); got != 1 {
+		t.Errorf("%d orders, want 1", got)
+	}
+}
+
+// interrupt presses Ctrl-C and expects terraform back within two seconds, with
+// no process and no record left.
+func (c *cli) interrupt(t *testing.T, command *exec.Cmd, done <-chan error) {
+	t.Helper()
+	interrupted := time.Now()
+	if err := syscall.Kill(-command.Process.Pid, syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-done:
+		if err == nil {
+			t.Error("the interrupted apply says it succeeded")
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("terraform is still there after 20 s")
+	}
+	if took := time.Since(interrupted); took > 2*time.Second {
+		t.Errorf("terraform was back after %s, want at most 2 s", took)
+	}
+	eventually(t, 2*time.Second, "the provider processes end", func() bool { return len(c.providers()) == 0 })
+	c.noRecords(t)
 }
 
 // The scan that every test of this kind ends with finds a key that is there.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -72,7 +73,11 @@ func (r *deploymentResource) key(ctx context.Context, m, config deploymentModel)
 		if r.services.store == nil {
 			return pki.Key{}, errors.New("the provider's storage is not configured")
 		}
-		return order.LoadKey(ctx, r.services.store, m.PrivateKeyID.ValueString())
+		key, err := order.LoadKey(ctx, r.services.store, m.PrivateKeyID.ValueString())
+		if errors.Is(err, fs.ErrNotExist) {
+			return pki.Key{}, fmt.Errorf("%w; configure the storage of the machine that ordered the certificate, or order a new one with terraform apply -replace of its certificate_renewal", err)
+		}
+		return key, err
 	case !config.PrivateKeyWO.IsNull():
 		return pki.ParseKey([]byte(config.PrivateKeyWO.ValueString()))
 	}

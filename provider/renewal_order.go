@@ -57,7 +57,11 @@ func (r *renewalResource) obtain(ctx context.Context, m *renewalModel, w wanted)
 		}
 		m.ID = types.StringValue(j.Lineage)
 		if j.Status != order.StatusIssued {
-			m.setOpen(j.Status, "the CA has not finished the order "+j.OrderID)
+			reason := "the CA has not finished the order " + j.OrderID
+			if j.Detail != "" {
+				reason += ": " + j.Detail
+			}
+			m.setOpen(j.Status, reason)
 			return nil
 		}
 		chain, err := pki.ParseCertificates(j.Certificate)

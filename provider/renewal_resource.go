@@ -253,6 +253,6 @@ func reportOpen(diags *diag.Diagnostics, m renewalModel, w wanted) {
 		return
 	}
 	diags.AddAttributeWarning(path.Root("status"), "The certificate is not issued yet",
-		fmt.Sprintf("%s: the order is %s after %s. It is recorded, and the next apply goes on with it.",
-			strings.Join(w.names, ", "), strings.ReplaceAll(m.Status.ValueString(), "_", " "), w.wait))
+		fmt.Sprintf("%s: the order is %s after %s (%s). It is recorded, and the next apply goes on with it.",
+			strings.Join(w.names, ", "), strings.ReplaceAll(m.Status.ValueString(), "_", " "), w.wait, m.StatusReason.ValueString()))
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
 
+	"github.com/certiform/terraform-provider-certificate/internal/deploy/deploytest"
 	"github.com/certiform/terraform-provider-certificate/internal/lab"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
@@ -118,11 +119,7 @@ func TestAccRenewal_renewsWhenTheCAOpensTheWindow(t *testing.T) {
 	w.test(t,
 		resource.TestStep{Config: wwwOnly, Check: grab(first, www, "id", "serial_number", "certificate_pem", "private_key_id")},
 		resource.TestStep{
-			PreConfig: func() {
-				if err := w.CA.SetWindow([]byte(first["certificate_pem"]), time.Now().Add(-time.Hour), time.Now().Add(-time.Minute)); err != nil {
-					t.Fatal(err)
-				}
-			},
+			PreConfig:        w.openWindow(t, first),
 			Config:           wwwOnly,
 			ConfigPlanChecks: expect(www, plancheck.ResourceActionUpdate),
 			Check:            grab(second, www, "id", "serial_number", "generation", "private_key_id", "previous.serial_number"),
@@ -296,12 +293,8 @@ func TestAccRenewal_reusesTheKeyWhenToldTo(t *testing.T) {
 	w.test(t,
 		resource.TestStep{Config: config, Check: grab(first, www, "serial_number", "certificate_pem", "private_key_id")},
 		resource.TestStep{
-			PreConfig: func() {
-				if err := w.CA.SetWindow([]byte(first["certificate_pem"]), time.Now().Add(-time.Hour), time.Now().Add(-time.Minute)); err != nil {
-					t.Fatal(err)
-				}
-			},
-			Config: config,
+			PreConfig: w.openWindow(t, first),
+			Config:    config,
 			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
 				plancheck.ExpectResourceAction(www, plancheck.ResourceActionUpdate),
 				plancheck.ExpectUnknownValue(www, tfjsonpath.New("certificate_pem")),
@@ -393,6 +386,40 @@ func TestAccRenewal_replacesOnRequest(t *testing.T) {
 	if first["id"] == second["id"] || first["serial_number"] == second["serial_number"] {
 		t.Errorf("got %v after %v, want another certificate", second, first)
 	}
+}
+
+func TestAccRenewal_movesTheWindowWithoutAnOrder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, lab.Options{})
+	first, second := map[string]string{}, map[string]string{}
+	w.test(t,
+		resource.TestStep{Config: wwwOnly, Check: grab(first, www, "serial_number", "renew_at")},
+		resource.TestStep{
+			Config: `resource "certificate_renewal" "www" {
+  domains = ["www.example.test"]
+  renewal = { window_days = 60 }
+}`,
+			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+				plancheck.ExpectResourceAction(www, plancheck.ResourceActionUpdate),
+				plancheck.ExpectUnknownValue(www, tfjsonpath.New("renew_at")),
+				plancheck.ExpectKnownValue(www, tfjsonpath.New("serial_number"), knownvalue.NotNull()),
+			}},
+			Check: grab(second, www, "serial_number", "renew_at"),
+		},
+	)
+	if second["serial_number"] != first["serial_number"] || second["renew_at"] >= first["renew_at"] {
+		t.Errorf("got %v after %v, want the same certificate, due earlier", second, first)
+	}
+}
+
+func TestAccRenewal_refusesAnOriginalThatHasExpired(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, lab.Options{})
+	chain, _ := deploytest.NewAuthority(t, time.Now().AddDate(-2, 0, 0)).Issue(t, time.Now().AddDate(-1, 0, 0), []string{"www.example.test"})
+	w.test(t, resource.TestStep{
+		Config:   fmt.Sprintf("resource \"certificate_renewal\" \"www\" {\n original_certificate_pem = <<EOT\n%sEOT\n}", pki.EncodeCertificates(chain...)),
+		PlanOnly: true, ExpectError: anywhere("nothing left to renew"),
+	})
 }
 
 func TestAccRenewal_warnsOfAWindowLongerThanTheLife(t *testing.T) {

@@ -94,7 +94,8 @@ type Journal struct {
 	NotAfter time.Time `json:"not_after,omitzero"`
 
 	Status Status `json:"status"`
-	// Detail is the CA's own words on a rejection.
+	// Detail is the CA's own words on a rejection, or what an order that is
+	// still open was waiting for.
 	Detail string `json:"detail,omitempty"`
 	// OrderID identifies the order at the CA (ACME: its URL).
 	OrderID string `json:"order_id,omitempty"`

@@ -215,35 +215,43 @@ func (r *Runner) restart(ctx context.Context, old Journal, w Wish) (Journal, err
 	return j, r.save(ctx, j)
 }
 
-// drive steps until the order is final or the wait is over.
+// drive steps until the order is final or the wait is over. Then the records
+// stay published: the CA may still come and look.
 func (r *Runner) drive(ctx context.Context, j Journal, wait time.Duration) (Journal, error) {
-	deadline := time.NewTimer(wait)
-	defer deadline.Stop()
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
 	for {
-		next, err := r.Issuer.Step(ctx, j)
+		next, err := r.Issuer.Step(waiting, j)
+		over := waiting.Err() != nil && ctx.Err() == nil
+		if err != nil && over {
+			next.Detail = err.Error()
+		}
 		if !reflect.DeepEqual(kept(next), kept(j)) {
-			err = errors.Join(err, r.save(context.WithoutCancel(ctx), next))
+			if saveErr := r.save(context.WithoutCancel(ctx), next); saveErr != nil {
+				return next, errors.Join(err, saveErr)
+			}
 		}
 		j = next
-		if err != nil {
+		switch {
+		case err != nil && over:
+			return j, nil
+		case err != nil:
 			return j, errors.Join(err, r.withdraw(ctx, &j))
-		}
-		if j.Status.Final() {
-			break
+		case j.Status.Final():
+			return r.finish(ctx, j)
 		}
 		pause := time.NewTimer(j.Wait)
 		select {
 		case <-pause.C:
-		case <-deadline.C:
+		case <-waiting.Done():
 			pause.Stop()
+			if ctx.Err() != nil {
+				return j, errors.Join(context.Cause(ctx), r.withdraw(ctx, &j))
+			}
 			r.Logger.InfoContext(ctx, "order still open", "names", j.Intent.Names, "status", j.Status)
 			return j, nil
-		case <-ctx.Done():
-			pause.Stop()
-			return j, errors.Join(context.Cause(ctx), r.withdraw(ctx, &j))
 		}
 	}
-	return r.finish(ctx, j)
 }
 
 // finish cleans up after a final order and checks what was issued.

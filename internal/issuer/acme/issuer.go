@@ -118,6 +118,10 @@ func (i *Issuer) Step(ctx context.Context, j order.Journal) (order.Journal, erro
 	if err := json.Unmarshal(j.Progress, &p); err != nil {
 		return j, fmt.Errorf("read the progress of order %s: %w", j.OrderID, err)
 	}
+	if p.AccountURL != a.URL {
+		j.Status, j.Detail = order.StatusExpired, "the order belongs to another account, "+p.AccountURL
+		return j, nil
+	}
 	next, p, err := i.advance(s, j, p)
 	text, encodeErr := json.Marshal(p)
 	if encodeErr != nil {
