@@ -70,9 +70,6 @@ func (r *deploymentResource) job(ctx context.Context, m deploymentModel, key pki
 func (r *deploymentResource) key(ctx context.Context, m, config deploymentModel) (pki.Key, error) {
 	switch {
 	case !m.PrivateKeyID.IsNull():
-		if r.services.store == nil {
-			return pki.Key{}, errors.New("the provider's storage is not configured")
-		}
 		key, err := order.LoadKey(ctx, r.services.store, m.PrivateKeyID.ValueString())
 		if errors.Is(err, fs.ErrNotExist) {
 			return pki.Key{}, fmt.Errorf("%w; configure the storage of the machine that ordered the certificate, or order a new one with terraform apply -replace of its certificate_renewal", err)

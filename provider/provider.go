@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"strconv"
 	"strings"
@@ -161,31 +162,20 @@ func (p *certificateProvider) configureIssuers(ctx context.Context, configured t
 	return issuers
 }
 
-// configureStorage opens the storage. Nil where a value is not known yet.
+// configureStorage opens the storage. Without a usable default place it is
+// absent, which a plan with nothing due does not mind.
 func (p *certificateProvider) configureStorage(ctx context.Context, configured types.Object, diags *diag.Diagnostics) custody.Store {
 	if hasUnknown(configured) {
-		return nil
+		return noStore{errStoreUnknown}
 	}
 	at := path.Root("storage")
 	name, store, more := kind.New(ctx, p.storageKinds(), at, configured)
 	diags.Append(more...)
-	if name == "" && !diags.HasError() {
-		directory, err := custody.DirectoryFromEnvironment(p.options.Getenv)
-		if err == nil {
-			store, err = custody.OpenDirectory(directory)
-		}
-		if err != nil {
-			diags.AddAttributeError(at, "Storage directory not usable", err.Error()+".")
-			return nil
-		}
-		if system, ok := custody.Ephemeral(p.options.Getenv); ok && p.options.Getenv(custody.EnvDirectory) == "" {
-			diags.AddAttributeWarning(at, "The storage may not survive this run",
-				"This seems to be a runner of "+system+", and storage is not configured: account keys, private keys and unfinished orders are kept in "+directory+
-					". Configure a directory that lasts; otherwise the next run has to order anew.")
-		}
+	if more.HasError() {
+		return noStore{diagError(more)}
 	}
-	if diags.HasError() {
-		return nil
+	if name == "" {
+		store = p.defaultStorage(at, diags)
 	}
 	identity := p.options.Getenv(envAgeIdentity)
 	if encryption, ok := configured.Attributes()["encryption"].(types.Object); ok && !encryption.IsNull() {
@@ -196,15 +186,36 @@ func (p *certificateProvider) configureStorage(ctx context.Context, configured t
 	sealed, err := custody.Seal(store, custody.NewSecret(identity))
 	if err != nil {
 		diags.AddAttributeError(at.AtName("encryption").AtName("age_identity"), "No usable age identity", err.Error()+".")
+		return noStore{err}
+	}
+	if absent, ok := store.(noStore); ok {
+		return absent
 	}
 	return sealed
 }
 
-// configureValidation prepares the solver. Nil where nothing is configured or a
-// value is not known yet.
+// defaultStorage is the storage when none is configured.
+func (p *certificateProvider) defaultStorage(at path.Path, diags *diag.Diagnostics) custody.Store {
+	directory, err := custody.DirectoryFromEnvironment(p.options.Getenv)
+	if err != nil {
+		return noStore{err}
+	}
+	store, err := custody.OpenDirectory(directory)
+	if err != nil {
+		return noStore{fmt.Errorf("%w; set storage.directory.path", err)}
+	}
+	if system, ok := custody.Ephemeral(p.options.Getenv); ok && p.options.Getenv(custody.EnvDirectory) == "" {
+		diags.AddAttributeWarning(at, "The storage may not survive this run",
+			"This seems to be a runner of "+system+", and storage is not configured: account keys, private keys and unfinished orders are kept in "+directory+
+				". Configure a directory that lasts; otherwise the next run has to order anew.")
+	}
+	return store
+}
+
+// configureValidation prepares the solver.
 func (p *certificateProvider) configureValidation(ctx context.Context, configured types.Object, s *services, diags *diag.Diagnostics) issuer.Solver {
 	if hasUnknown(configured) {
-		return nil
+		return noSolver{errSolverUnknown}
 	}
 	at := path.Root("validation")
 	name, publisher, more := kind.New(ctx, p.validationKinds(), at, configured)
@@ -212,16 +223,16 @@ func (p *certificateProvider) configureValidation(ctx context.Context, configure
 	if name == "" {
 		var err error
 		if publisher, err = challenge.ResponderFromEnvironment(p.options.Getenv); err != nil {
-			diags.AddAttributeError(at, "No usable responder", err.Error()+".")
+			return noSolver{err}
 		}
 	}
-	if publisher == nil || diags.HasError() {
-		return nil
+	if publisher == nil {
+		return noSolver{errNoSolver}
 	}
 	resolver, err := p.resolver(ctx, configured)
 	if err != nil {
 		diags.AddAttributeError(at.AtName("resolvers"), "No usable DNS resolvers", err.Error()+".")
-		return nil
+		return noSolver{err}
 	}
 	return &challenge.Solver{Publisher: publisher, Resolver: resolver, Logger: s.logger}
 }

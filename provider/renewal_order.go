@@ -34,9 +34,6 @@ const (
 // than the state (lost, rolled back, or another machine was faster), it follows
 // them and orders only when the newest is due too.
 func (r *renewalResource) obtain(ctx context.Context, m *renewalModel, w wanted) error {
-	if r.services.store == nil || r.services.solver == nil {
-		return errors.New("the provider's storage or validation is not configured")
-	}
 	name, err := r.services.issuerName(m.Issuer)
 	if err != nil {
 		return err

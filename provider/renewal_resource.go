@@ -181,9 +181,6 @@ func (r *renewalResource) ImportState(ctx context.Context, request resource.Impo
 }
 
 func (r *renewalResource) importFiles(ctx context.Context, m *renewalModel, id string) error {
-	if r.services == nil || r.services.store == nil {
-		return errors.New("the provider's storage is not configured")
-	}
 	file, keyFile, _ := strings.Cut(id, ",")
 	text, err := os.ReadFile(file)
 	if err != nil {

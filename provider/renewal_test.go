@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -109,6 +110,28 @@ func TestAccRenewal_survivesADeadCAWhileNothingIsDue(t *testing.T) {
 			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}},
 		},
 		resource.TestStep{PreConfig: func() { dead = false }, Config: wwwOnly},
+	)
+}
+
+// A plan with nothing due needs neither storage nor token; one with something to
+// order says what is missing.
+func TestAccRenewal_plansNothingWithoutStorageOrToken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, lab.Options{})
+	kept := maps.Clone(w.environment)
+	without := func() {
+		for _, name := range []string{"CERTIFICATE_STORAGE_DIRECTORY", "CERTIFICATE_RESPONDER_URL", "CERTIFICATE_RESPONDER_TOKEN"} {
+			delete(w.environment, name)
+		}
+	}
+	w.test(t,
+		resource.TestStep{Config: wwwOnly},
+		resource.TestStep{PreConfig: without, Config: wwwOnly, PlanOnly: true},
+		resource.TestStep{
+			Config:   `resource "certificate_renewal" "www" { domains = ["other.example.test"] }`,
+			PlanOnly: true, ExpectError: anywhere("neither XDG_STATE_HOME nor HOME"),
+		},
+		resource.TestStep{PreConfig: func() { maps.Copy(w.environment, kept) }, Config: wwwOnly, PlanOnly: true},
 	)
 }
 

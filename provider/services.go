@@ -21,8 +21,8 @@ import (
 // services is the configured provider, shared by all its resources.
 type services struct {
 	issuers map[string]issuer.Config
-	store   custody.Store // nil while its configuration is unknown
-	solver  issuer.Solver // nil without validation, or while it is unknown
+	store   custody.Store // a noStore where there is none
+	solver  issuer.Solver // a noSolver where there is none
 	now     func() time.Time
 	shifted bool // the clock was moved for a test
 	// incomplete says that a part of the configuration is only known at apply.
@@ -71,13 +71,20 @@ func (s *services) issuer(name string) (issuer.Issuer, error) {
 	return open, nil
 }
 
+// Why there is no storage or validation.
+var (
+	errStoreUnknown  = errors.New("the provider's storage is not known yet: it depends on something that is not applied")
+	errSolverUnknown = errors.New("the provider's validation is not known yet: it depends on something that is not applied")
+	errNoSolver      = errors.New("the provider's validation is not configured: add validation = { responder = { url = …, token = … } } to it")
+)
+
 // ready returns what keeps orders from being placed with an issuer.
 func (s *services) ready(name string) error {
-	switch {
-	case s.store == nil:
-		return errors.New("the provider's storage is not known yet: it depends on something that is not applied")
-	case s.solver == nil:
-		return errors.New("the provider's validation is not configured: add validation = { responder = { url = …, token = … } } to it")
+	if absent, ok := s.store.(noStore); ok {
+		return absent.why
+	}
+	if absent, ok := s.solver.(noSolver); ok {
+		return absent.why
 	}
 	return s.issuers[name].Ready()
 }
