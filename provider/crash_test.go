@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -96,6 +97,32 @@ func TestCrash_afterAnyRequestTheNextApplyFinishes(t *testing.T) {
 			c.noRecords(t)
 		})
 	}
+}
+
+// Two machines with one storage want the same certificate at the same time: one
+// orders, the other takes the result over.
+func TestTwoMachines_shareOneOrder(t *testing.T) {
+	t.Parallel()
+	here := newCLI(t, lab.Options{}, crashConfig)
+	there := &cli{Lab: here.Lab, t: t, folder: t.TempDir()}
+	there.write(crashConfig)
+	there.must(0, "init")
+	var both sync.WaitGroup
+	for _, machine := range []*cli{here, there} {
+		both.Go(func() {
+			if output, err := machine.command("apply", "-auto-approve").CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s", err, output)
+			}
+		})
+	}
+	both.Wait()
+	if got, want := there.must(0, "output", "-raw", "serial"), here.must(0, "output", "-raw", "serial"); got != want {
+		t.Errorf("the second machine has the certificate %s, the first %s", got, want)
+	}
+	if issued, orders := here.CA.Issued(), here.CA.Count("order-plz"); issued != 1 || orders != 1 {
+		t.Errorf("%d certificates of %d orders, want 1 of 1", issued, orders)
+	}
+	there.scan()
 }
 
 // noRecords fails the test when a validation record is left in DNS.

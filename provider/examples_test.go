@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -45,5 +46,29 @@ func TestExamples_validate(t *testing.T) {
 				t.Error(output)
 			}
 		})
+	}
+}
+
+// The quickstart's own test passes with terraform test in a lab, as a module's
+// would.
+func TestExamples_quickstartPassesTerraformTest(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t, lab.Options{}, "")
+	for _, name := range []string{"main.tf", "quickstart.tftest.hcl"} {
+		text, err := os.ReadFile(filepath.Join("..", "examples", "quickstart", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(c.folder, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	program := filepath.Join(t.TempDir(), "certificate-lab")
+	if output, err := exec.Command("go", "build", "-o", program, "../internal/lab/cmd/certificate-lab").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	c.extra = []string{`TF_VAR_reload_command=["` + program + `", "reload"]`}
+	if output := c.must(0, "test"); !strings.Contains(output, "2 passed, 0 failed") {
+		t.Error(output)
 	}
 }
