@@ -19,7 +19,7 @@ func NewRequest(key Key, names []string) ([]byte, error) {
 	if key.Empty() {
 		return nil, ErrNoKey
 	}
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: names}, key.signer)
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: names}, key.reveal())
 	if err != nil {
 		return nil, fmt.Errorf("create signing request for %q: %w", names, err)
 	}
