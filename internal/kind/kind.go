@@ -73,7 +73,11 @@ type choice struct {
 }
 
 func (c choice) Description(context.Context) string {
-	return fmt.Sprintf("one of %s", strings.Join(c.names, ", "))
+	count := "exactly"
+	if c.optional {
+		count = "at most"
+	}
+	return fmt.Sprintf("%s one of %s", count, strings.Join(c.names, ", "))
 }
 
 func (c choice) MarkdownDescription(ctx context.Context) string { return c.Description(ctx) }

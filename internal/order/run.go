@@ -118,37 +118,49 @@ func (r *Runner) open(ctx context.Context, w Wish) (Journal, error) {
 	case err != nil:
 		return Journal{}, err
 	}
-	switch j.Status {
-	case StatusIssued:
-		usable, err := r.adoptable(ctx, j, w)
-		if err != nil {
+	usable, err := r.usable(ctx, j, w)
+	if err != nil {
+		return Journal{}, err
+	}
+	if !usable {
+		if _, err := r.clear(ctx, j); err != nil {
 			return Journal{}, err
 		}
-		if !usable {
-			return r.start(ctx, w)
-		}
-		return j, nil
-	case StatusRejected, StatusExpired:
+		return r.start(ctx, w)
+	}
+	if j.Status == StatusRejected || j.Status == StatusExpired {
 		return r.restart(ctx, j, w)
 	}
 	return j, nil
 }
 
-// adoptable reports whether the certificate of an earlier run can be taken
-// over: its owner did not give it up, and its key is still there.
-func (r *Runner) adoptable(ctx context.Context, j Journal, w Wish) (bool, error) {
+// usable reports whether a run can go on with the journal of an earlier one:
+// its key is still there, and a certificate in it was not given up by its owner
+// and is what was ordered. It may have expired since; who follows generations
+// needs it then.
+func (r *Runner) usable(ctx context.Context, j Journal, w Wish) (bool, error) {
+	if j.KeyID != "" {
+		_, err := LoadKey(ctx, r.Keeper, j.KeyID)
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	if j.Status != StatusIssued {
+		return true, nil
+	}
 	released, err := Released(ctx, r.Keeper, j.Lineage)
 	if err != nil || (released && w.Lineage == "") {
 		return false, err
 	}
-	if j.KeyID == "" {
-		return true, nil
-	}
-	_, err = LoadKey(ctx, r.Keeper, j.KeyID)
-	if errors.Is(err, fs.ErrNotExist) {
+	// A run may have been killed between keeping the certificate and checking it.
+	if err := CheckIssued(j, j.CreatedAt); err != nil {
+		r.Logger.WarnContext(ctx, "pass over a kept certificate", "names", j.Intent.Names, "error", err)
 		return false, nil
 	}
-	return err == nil, err
+	return true, nil
 }
 
 // start makes key and request, and writes the journal before anything is asked
@@ -200,12 +212,9 @@ func (r *Runner) newKey(ctx context.Context, id string, algorithm pki.Algorithm)
 // restart begins a new order for a wish whose last one failed, with the same
 // lineage, key and request: nothing was issued for them.
 func (r *Runner) restart(ctx context.Context, old Journal, w Wish) (Journal, error) {
-	if len(old.Records) > 0 {
-		cleaned, err := r.Issuer.Withdraw(ctx, old)
-		if err != nil {
-			return Journal{}, fmt.Errorf("withdraw the records of the failed order for %s: %w", old.Names(), err)
-		}
-		old = cleaned
+	old, err := r.clear(ctx, old)
+	if err != nil {
+		return Journal{}, err
 	}
 	j := Journal{
 		Intent: old.Intent, Lineage: old.Lineage, KeyID: old.KeyID, Request: old.Request,
@@ -213,6 +222,18 @@ func (r *Runner) restart(ctx context.Context, old Journal, w Wish) (Journal, err
 		Predecessor: old.Predecessor, PredecessorIssuer: old.PredecessorIssuer,
 	}
 	return j, r.save(ctx, j)
+}
+
+// clear withdraws what an order that will not be continued has published.
+func (r *Runner) clear(ctx context.Context, j Journal) (Journal, error) {
+	if len(j.Records) == 0 {
+		return j, nil
+	}
+	cleaned, err := r.Issuer.Withdraw(ctx, j)
+	if err != nil {
+		return j, fmt.Errorf("withdraw the records of the earlier order for %s: %w", j.Names(), err)
+	}
+	return cleaned, nil
 }
 
 // drive steps until the order is final or the wait is over. Then the records
@@ -228,7 +249,7 @@ func (r *Runner) drive(ctx context.Context, j Journal, wait time.Duration) (Jour
 		}
 		if !reflect.DeepEqual(kept(next), kept(j)) {
 			if saveErr := r.save(context.WithoutCancel(ctx), next); saveErr != nil {
-				return next, errors.Join(err, saveErr)
+				err, over = errors.Join(err, saveErr), false
 			}
 		}
 		j = next
@@ -236,6 +257,9 @@ func (r *Runner) drive(ctx context.Context, j Journal, wait time.Duration) (Jour
 		case err != nil && over:
 			return j, nil
 		case err != nil:
+			if j.Status == StatusRejected || j.Status == StatusExpired {
+				err = fmt.Errorf("%w for %s: %w", ErrRejected, j.Names(), err)
+			}
 			return j, errors.Join(err, r.withdraw(ctx, &j))
 		case j.Status.Final():
 			return r.finish(ctx, j)
@@ -308,8 +332,9 @@ func (r *Runner) save(ctx context.Context, j Journal) error {
 }
 
 // CheckIssued tells whether the certificate in a journal is what was ordered:
-// the key and names of the request, dates that include now, and a chain in
-// order. The error wraps ErrUnacceptable.
+// the key and names of the request, not expired, and a chain in order. It may
+// begin in the future: more clocks are slow than CAs early. The error wraps
+// ErrUnacceptable.
 func CheckIssued(j Journal, now time.Time) error {
 	chain, err := pki.ParseCertificates(j.Certificate)
 	if err != nil {

@@ -56,7 +56,7 @@ func Fingerprint(certificate *x509.Certificate) string {
 // Serial is the serial number in lower-case hex, as openssl and browsers show
 // it: two digits a byte, no separators.
 func Serial(certificate *x509.Certificate) string {
-	return hex.EncodeToString(certificate.SerialNumber.Bytes())
+	return hex.EncodeToString(certificate.SerialNumber.FillBytes(make([]byte, max(1, (certificate.SerialNumber.BitLen()+7)/8))))
 }
 
 // Names lists the DNS names the certificate covers: its subject alternative

@@ -11,6 +11,9 @@ import (
 // ErrChainBroken says that certificates do not form one chain from the leaf.
 var ErrChainBroken = errors.New("the certificates do not form one chain")
 
+// maxPool bounds how many certificates OrderChain tries to fit together.
+const maxPool = 10
+
 // OrderChain sorts certificates into the order a TLS server sends them (RFC
 // 8446 §4.4.2): the leaf first, each next one having signed the one before it.
 // The input may have any order and repeat certificates. It returns
@@ -20,6 +23,9 @@ func OrderChain(certificates []*x509.Certificate) ([]*x509.Certificate, error) {
 	pool := slices.Clone(certificates)
 	slices.SortStableFunc(pool, func(a, b *x509.Certificate) int { return bytes.Compare(a.Raw, b.Raw) })
 	pool = slices.CompactFunc(pool, func(a, b *x509.Certificate) bool { return a.Equal(b) })
+	if len(pool) > maxPool {
+		return nil, fmt.Errorf("%w: %d certificates are too many, a chain has at most %d", ErrChainBroken, len(pool), maxPool)
+	}
 	var leaves []*x509.Certificate
 	for _, c := range pool {
 		if !signsAnother(c, pool) {
@@ -29,16 +35,33 @@ func OrderChain(certificates []*x509.Certificate) ([]*x509.Certificate, error) {
 	if len(leaves) != 1 {
 		return nil, fmt.Errorf("%w: %d certificates of %d sign no other one, want exactly the leaf", ErrChainBroken, len(leaves), len(pool))
 	}
-	chain := leaves
-	for len(chain) < len(pool) {
-		next := issuerOf(chain[len(chain)-1], pool)
-		if next == nil || slices.ContainsFunc(chain, next.Equal) {
-			return nil, fmt.Errorf("%w: %q was signed by %q, which is not among them", ErrChainBroken,
-				chain[len(chain)-1].Subject, chain[len(chain)-1].Issuer)
-		}
-		chain = append(chain, next)
+	chain, end := longestChain(leaves, pool)
+	if len(chain) < len(pool) {
+		return nil, fmt.Errorf("%w: %q was signed by %q, and no certificate that continues from there has a place for all %d", ErrChainBroken,
+			end.Subject, end.Issuer, len(pool))
 	}
 	return chain, nil
+}
+
+// longestChain continues a chain with certificates of the pool until it holds
+// all of them. A key with two certificates, its own and a cross-signed one,
+// gives it a choice. Where none leads through the whole pool it returns the
+// longest chain and its end.
+func longestChain(chain, pool []*x509.Certificate) (longest []*x509.Certificate, end *x509.Certificate) {
+	longest, end = chain, chain[len(chain)-1]
+	for _, next := range issuersOf(chain[len(chain)-1], pool) {
+		if slices.ContainsFunc(chain, next.Equal) {
+			continue
+		}
+		found, last := longestChain(append(slices.Clone(chain), next), pool)
+		if len(found) > len(longest) {
+			longest, end = found, last
+		}
+		if len(longest) == len(pool) {
+			break
+		}
+	}
+	return longest, end
 }
 
 // CheckChain tells whether certificates are a chain in the order a server
@@ -71,11 +94,12 @@ func signsAnother(c *x509.Certificate, pool []*x509.Certificate) bool {
 	})
 }
 
-func issuerOf(c *x509.Certificate, pool []*x509.Certificate) *x509.Certificate {
+func issuersOf(c *x509.Certificate, pool []*x509.Certificate) []*x509.Certificate {
+	var issuers []*x509.Certificate
 	for _, candidate := range pool {
 		if !candidate.Equal(c) && c.CheckSignatureFrom(candidate) == nil {
-			return candidate
+			issuers = append(issuers, candidate)
 		}
 	}
-	return nil
+	return issuers
 }

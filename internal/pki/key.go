@@ -46,7 +46,13 @@ const redacted = "[private key]"
 
 // Key is a private key that does not show itself: every format verb and slog
 // print a placeholder. The zero Key is empty.
-type Key struct{ signer crypto.Signer }
+type Key struct {
+	// reveal is a function because fmt calls no method of a Key in an
+	// unexported field: it looks into it, but not into a function.
+	reveal func() crypto.Signer
+}
+
+func newKey(signer crypto.Signer) Key { return Key{func() crypto.Signer { return signer }} }
 
 // GenerateKey makes a new key from the system's random source.
 func GenerateKey(a Algorithm) (Key, error) {
@@ -73,7 +79,7 @@ func GenerateKey(a Algorithm) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("generate %s key: %w", a, err)
 	}
-	return Key{signer}, nil
+	return newKey(signer), nil
 }
 
 // ParseKey reads the first private key of a PEM text: PKCS#8, PKCS#1 or SEC 1,
@@ -85,6 +91,9 @@ func ParseKey(text []byte) (Key, error) {
 		if block == nil {
 			return Key{}, ErrNoKey
 		}
+		if block.Headers["DEK-Info"] != "" || block.Type == "ENCRYPTED PRIVATE KEY" {
+			return Key{}, errors.New("the private key is encrypted with a passphrase; decrypt it first (openssl pkey)")
+		}
 		var parsed any
 		var err error
 		switch block.Type {
@@ -94,8 +103,6 @@ func ParseKey(text []byte) (Key, error) {
 			parsed, err = x509.ParsePKCS1PrivateKey(block.Bytes)
 		case "EC PRIVATE KEY":
 			parsed, err = x509.ParseECPrivateKey(block.Bytes)
-		case "ENCRYPTED PRIVATE KEY":
-			return Key{}, errors.New("the private key is encrypted with a passphrase; decrypt it first (openssl pkey)")
 		default:
 			continue
 		}
@@ -107,22 +114,27 @@ func ParseKey(text []byte) (Key, error) {
 		if !ok {
 			return Key{}, fmt.Errorf("the %q block holds a key that cannot sign (%T)", block.Type, parsed)
 		}
-		return Key{signer}, nil
+		return newKey(signer), nil
 	}
 }
 
 // Empty reports whether there is no key.
-func (k Key) Empty() bool { return k.signer == nil }
+func (k Key) Empty() bool { return k.reveal == nil }
 
-// Signer returns the key for use in a signature.
-func (k Key) Signer() crypto.Signer { return k.signer }
+// Signer returns the key for use in a signature, nil for the zero Key.
+func (k Key) Signer() crypto.Signer {
+	if k.Empty() {
+		return nil
+	}
+	return k.reveal()
+}
 
 // PEM returns the key as one PKCS#8 "PRIVATE KEY" block (RFC 5958).
 func (k Key) PEM() ([]byte, error) {
 	if k.Empty() {
 		return nil, ErrNoKey
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(k.signer)
+	der, err := x509.MarshalPKCS8PrivateKey(k.reveal())
 	if err != nil {
 		return nil, fmt.Errorf("encode %s key: %w", k.Algorithm(), err)
 	}
@@ -135,7 +147,7 @@ func (k Key) Algorithm() Algorithm {
 	if k.Empty() {
 		return ""
 	}
-	return AlgorithmOf(k.signer.Public())
+	return AlgorithmOf(k.reveal().Public())
 }
 
 // AlgorithmOf names the type and size of a public key; empty for one
@@ -161,14 +173,12 @@ func (k Key) Matches(certificate *x509.Certificate) error {
 	if k.Empty() {
 		return ErrNoKey
 	}
-	return samePublicKey(k.signer.Public(), certificate.PublicKey)
+	return samePublicKey(k.reveal().Public(), certificate.PublicKey)
 }
 
 func samePublicKey(a, b crypto.PublicKey) error {
-	key, ok := a.(interface {
-		Equal(other crypto.PublicKey) bool
-	})
-	if !ok || !key.Equal(b) {
+	public, ok := a.(interface{ Equal(crypto.PublicKey) bool })
+	if !ok || !public.Equal(b) {
 		return ErrKeyMismatch
 	}
 	return nil

@@ -6,9 +6,14 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
+
+// maxName is the most bytes of a name in text, without the trailing dot.
+const maxName = 253
 
 // NormalizeName turns a domain name as people write it into the form a
 // certificate carries: lower case, IDNs as A-labels (RFC 5891), without the
@@ -16,22 +21,31 @@ import (
 // put into a certificate and says why.
 func NormalizeName(name string) (string, error) {
 	wildcard := false
-	host := strings.TrimSuffix(name, ".")
+	host := name
+	if r, size := utf8.DecodeLastRuneInString(name); strings.ContainsRune(dots, r) {
+		host = name[:len(name)-size]
+	}
 	if rest, ok := strings.CutPrefix(host, "*."); ok {
 		wildcard, host = true, rest
 	}
 	switch {
 	case host == "":
 		return "", errors.New("the name is empty")
+	case len(host) > utf8.UTFMax*maxName:
+		return "", fmt.Errorf("%.40q… is %d bytes long, a domain name has at most %d (RFC 1035)", name, len(name), maxName)
 	case strings.ContainsAny(host, " \t\r\n"):
 		return "", fmt.Errorf("%q contains a space", name)
 	case strings.Contains(host, "*"):
 		return "", fmt.Errorf("%q: a wildcard is only allowed as the whole first label, as in *.example.com", name)
+	case isAddress(host):
+		return "", fmt.Errorf("%q is an IP address, which a DNS record cannot validate", name)
 	case strings.ContainsAny(host, "/:@"):
 		return "", fmt.Errorf("%q is no domain name: write the host alone, without scheme, port or path", name)
+	case strings.ContainsRune(host, utf8.RuneError): // also stands for broken UTF-8
+		return "", fmt.Errorf("%q is no valid domain name: it is not UTF-8", name)
 	}
-	if _, err := netip.ParseAddr(host); err == nil {
-		return "", fmt.Errorf("%q is an IP address, which a DNS record cannot validate", name)
+	if i := strings.IndexFunc(host, notInNames); i >= 0 {
+		return "", fmt.Errorf("%q is no valid domain name: it contains %q; letters, digits and hyphens are allowed", name, host[i])
 	}
 	ascii, err := idnaProfile().ToASCII(host)
 	if err != nil {
@@ -43,11 +57,23 @@ func NormalizeName(name string) (string, error) {
 	if wildcard {
 		ascii = "*." + ascii
 	}
-	if len(ascii) > 253 {
-		return "", fmt.Errorf("%q is %d bytes long, a domain name has at most 253 (RFC 1035)", name, len(ascii))
+	if len(ascii) > maxName {
+		return "", fmt.Errorf("%q is %d bytes long, a domain name has at most %d (RFC 1035)", name, len(ascii), maxName)
 	}
 	return ascii, nil
 }
+
+// dots are what IDNA takes for a dot between labels (UTS #46 §2.3).
+const dots = ".\u3002\uff0e\uff61"
+
+func isAddress(host string) bool {
+	_, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
+	return err == nil
+}
+
+// notInNames finds the ASCII characters that no name has, for which IDNA's
+// words are code points.
+func notInNames(r rune) bool { return r < utf8.RuneSelf && r != '.' && notLDH(unicode.ToLower(r)) }
 
 // idnaProfile is the profile for looking names up, with the length rules left
 // to checkLabels, whose words are clearer.

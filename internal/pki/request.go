@@ -19,7 +19,7 @@ func NewRequest(key Key, names []string) ([]byte, error) {
 	if key.Empty() {
 		return nil, ErrNoKey
 	}
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: names}, key.signer)
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: names}, key.reveal())
 	if err != nil {
 		return nil, fmt.Errorf("create signing request for %q: %w", names, err)
 	}
@@ -43,6 +43,18 @@ func ParseRequest(text []byte) (*x509.CertificateRequest, error) {
 	return request, nil
 }
 
+// RequestNames lists the DNS names a signing request asks for: its subject
+// alternative names, and a common name that is a host's (RFC 8555 §7.4 has CAs
+// read both).
+func RequestNames(request *x509.CertificateRequest) []string {
+	names := slices.Clone(request.DNSNames)
+	common, err := NormalizeName(request.Subject.CommonName)
+	if err == nil && !slices.Contains(NameSet(names), common) {
+		names = append(names, common)
+	}
+	return names
+}
+
 // CheckIssued tells whether a certificate is what a signing request in DER
 // asked for: the same public key, and exactly the same DNS names.
 func CheckIssued(certificate *x509.Certificate, request []byte) error {
@@ -53,7 +65,7 @@ func CheckIssued(certificate *x509.Certificate, request []byte) error {
 	if err := samePublicKey(asked.PublicKey, certificate.PublicKey); err != nil {
 		return err
 	}
-	if got, want := NameSet(Names(certificate)), NameSet(asked.DNSNames); !slices.Equal(got, want) {
+	if got, want := NameSet(Names(certificate)), NameSet(RequestNames(asked)); !slices.Equal(got, want) {
 		return fmt.Errorf("the certificate is for %q, asked was %q", got, want)
 	}
 	return nil
