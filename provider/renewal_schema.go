@@ -20,7 +20,10 @@ import (
 func (r *renewalResource) Schema(_ context.Context, _ resource.SchemaRequest, response *resource.SchemaResponse) {
 	response.Schema = schema.Schema{
 		MarkdownDescription: "Keeps a certificate valid: orders it, renews it in its window and hands the next generation to whoever uses it.\n\n" +
-			"The private key stays out of Terraform's state unless `private_key.custody` says otherwise.",
+			"The private key stays out of Terraform's state unless `private_key.custody` says otherwise.\n\n" +
+			"A renewal is an update in place: the same `id`, a new certificate, `generation` one higher. The certificate before is neither revoked nor touched and stays visible as `previous`. " +
+			"Destroying revokes and deletes nothing; the certificate is given up, so that a new resource with the same names orders a new one. " +
+			"A resource that is only lost from state is adopted from the provider's storage by the next apply, without an order.",
 		Attributes: renewalOutputs(map[string]schema.Attribute{
 			"domains": schema.SetAttribute{
 				Optional: true, ElementType: types.StringType,
@@ -77,7 +80,7 @@ func privateKeyAttribute() schema.Attribute {
 		Attributes: map[string]schema.Attribute{
 			"algorithm": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{stringvalidator.OneOf(algorithms...)},
-				MarkdownDescription: fmt.Sprintf("One of `%s`. Default: that of `original_certificate_pem`, else `%s`. Changing it orders a new certificate in place.", strings.Join(algorithms, "`, `"), defaultAlgorithm),
+				MarkdownDescription: fmt.Sprintf("One of `%s`. Not every CA takes `ED25519` and `RSA_8192`. Default: that of `original_certificate_pem`, else `%s`. Changing it orders a new certificate in place.", strings.Join(algorithms, "`, `"), defaultAlgorithm),
 			},
 			"rotate": schema.BoolAttribute{
 				Optional:            true,

@@ -1,5 +1,6 @@
-# A PEM file with the certificate and its chain; the private key stays where it is.
+# A PEM file with the certificate and its chain. A private key in it is taken
+# into the storage; without one it stays where it is.
 terraform import certificate_renewal.www /etc/ssl/www/fullchain.pem
 
-# With the private key, which is taken into the provider's storage.
+# With the private key in a file of its own.
 terraform import certificate_renewal.www /etc/ssl/www/fullchain.pem,/etc/ssl/www/privkey.pem
