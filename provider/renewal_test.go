@@ -248,7 +248,7 @@ func TestAccRenewal_usesASigningRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, err := pki.NewRequest(key, []string{"csr.example.test"})
+	der, err := pki.NewRequest(key, []string{"csr.example.test"}, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,6 +46,13 @@ func (m *memory) Get(_ context.Context, key string) ([]byte, error) {
 	return slices.Clone(data), nil
 }
 
+func (m *memory) Delete(_ context.Context, key string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.values, key)
+	return nil
+}
+
 func (m *memory) Put(ctx context.Context, key string, data []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -48,9 +48,27 @@ type Intent struct {
 	KeyID string `json:"key_id,omitempty"`
 	// Request is a signing request (DER) made elsewhere; nil to make one.
 	Request []byte `json:"request,omitempty"`
+	// PublicKey is the hash of the public key of a private key the caller
+	// brings; see pki.Key.Hash.
+	PublicKey string `json:"public_key,omitempty"`
 	// Replaces is the fingerprint of the certificate to be replaced, empty for
 	// the first one.
 	Replaces string `json:"replaces,omitempty"`
+	// Token tells apart wishes that are equal otherwise: the user asks again.
+	Token string `json:"token,omitempty"`
+	// Options are what the CA is asked for besides.
+	Options Options `json:"options,omitzero"`
+}
+
+// Options are wishes that not every CA grants.
+type Options struct {
+	// Profile is the certificate profile (draft-ietf-acme-profiles-00).
+	Profile string `json:"profile,omitempty"`
+	// PreferredChain is the common name of the issuer at the top of the chain
+	// to prefer among those the CA offers.
+	PreferredChain string `json:"preferred_chain,omitempty"`
+	// MustStaple asks for the TLS feature extension (RFC 7633).
+	MustStaple bool `json:"must_staple,omitempty"`
 }
 
 // Key names the intent: 64 hex digits, equal for equal intents.
@@ -91,7 +109,12 @@ type Journal struct {
 	Predecessor       []byte `json:"predecessor,omitempty"`
 	PredecessorIssuer string `json:"predecessor_issuer,omitempty"`
 	// NotAfter is the end to ask the CA for; zero leaves it to the CA.
-	NotAfter time.Time `json:"not_after,omitzero"`
+	// EndRefused says that the CA did not take it.
+	NotAfter   time.Time `json:"not_after,omitzero"`
+	EndRefused bool      `json:"end_refused,omitempty"`
+	// Failures counts rejections in a row, the last one at LastFailure.
+	Failures    int       `json:"failures,omitempty"`
+	LastFailure time.Time `json:"last_failure,omitzero"`
 
 	Status Status `json:"status"`
 	// Detail is the CA's own words on a rejection, or what an order that is
@@ -129,6 +152,20 @@ func decodeJournal(text []byte) (Journal, error) {
 		return Journal{}, fmt.Errorf("the order's journal has version %d, this provider reads version %d: use the provider version that wrote it", file.Version, journalVersion)
 	}
 	return file.Journal, nil
+}
+
+// freeFailures is how many rejections in a row have no consequence. Let's
+// Encrypt locks out after five an hour for one name.
+const freeFailures = 3
+
+// heldUntil is when the next order may be placed after rejections in a row: at
+// once after the first ones, then after an hour, two, four, up to a day.
+func (j Journal) heldUntil() time.Time {
+	if j.Failures < freeFailures {
+		return time.Time{}
+	}
+	pause := time.Hour << min(j.Failures-freeFailures, 5)
+	return j.LastFailure.Add(min(pause, 24*time.Hour))
 }
 
 // Names joins the names of the order for a message.

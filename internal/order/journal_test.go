@@ -74,6 +74,7 @@ func TestJournal_survivesEncoding(t *testing.T) {
 		Intent: Intent{Issuer: "ca", Names: []string{"a"}, Algorithm: pki.RSA2048, KeyID: "k", Request: []byte{1}, Replaces: "f"}, Lineage: "l", KeyID: "k",
 		Request: []byte{1, 2}, CreatedAt: start, Predecessor: []byte{3}, PredecessorIssuer: "p", NotAfter: start.Add(time.Hour), Status: StatusIssuing,
 		Detail: "d", OrderID: "o", Records: []Record{{"d", "n", "t", "v"}}, Progress: json.RawMessage(`{"phase":"poll"}`), Certificate: []byte("c"),
+		EndRefused: true, Failures: 1, LastFailure: start,
 	}
 	value := reflect.ValueOf(full)
 	for n := range value.NumField() {
@@ -137,7 +138,7 @@ func (brokenKeeper) Get(context.Context, string) ([]byte, error) { return nil, e
 func TestRun_unreadableStorageIsNotEmpty(t *testing.T) {
 	ca, keeper := newCA(t), newMemory()
 	mustRun(t, newRunner(ca, keeper), wish("a.example.com"))
-	for _, unreadable := range []string{"journals/", "keys/", "released/"} {
+	for _, unreadable := range []string{"journals/", "keys/", "lineages/"} {
 		runner := newRunner(ca, unreadableKeeper{keeper, unreadable})
 		if _, _, err := runner.Run(t.Context(), wish("a.example.com")); !errors.Is(err, errInjected) {
 			t.Errorf("%s: %v, want %v", unreadable, err, errInjected)
@@ -156,22 +157,6 @@ func (u unreadableKeeper) Get(ctx context.Context, key string) ([]byte, error) {
 		return nil, errInjected
 	}
 	return u.memory.Get(ctx, key)
-}
-
-func TestReleased(t *testing.T) {
-	keeper := newMemory()
-	if got, err := Released(t.Context(), keeper, "l"); got || err != nil {
-		t.Errorf("%t, %v before", got, err)
-	}
-	if err := Release(t.Context(), keeper, "l"); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := Released(t.Context(), keeper, "l"); !got || err != nil {
-		t.Errorf("%t, %v after", got, err)
-	}
-	if got, err := Released(t.Context(), keeper, "m"); got || err != nil {
-		t.Errorf("%t, %v for another", got, err)
-	}
 }
 
 func TestLoadKey_damaged(t *testing.T) {

@@ -12,9 +12,8 @@ import (
 // ErrNoJournal says that nothing was ever journalled for an intent.
 var ErrNoJournal = errors.New("no journal for this order")
 
-func journalKey(i Intent) string        { return "journals/" + i.Key() }
-func keyKey(id string) string           { return "keys/" + id }
-func releasedKey(lineage string) string { return "released/" + lineage }
+func journalKey(i Intent) string { return "journals/" + i.Key() }
+func keyKey(id string) string    { return "keys/" + id }
 
 // Load reads the journal of an intent; ErrNoJournal when there is none.
 func Load(ctx context.Context, keeper Keeper, i Intent) (Journal, error) {
@@ -51,25 +50,4 @@ func StoreKey(ctx context.Context, keeper Keeper, id string, key pki.Key) error 
 		return fmt.Errorf("store private key %s: %w", id, err)
 	}
 	return nil
-}
-
-// Release marks a lineage as given up by its owner: its certificates and keys
-// stay, but a new wish no longer adopts them.
-func Release(ctx context.Context, keeper Keeper, lineage string) error {
-	if err := keeper.Put(ctx, releasedKey(lineage), []byte("{}\n")); err != nil {
-		return fmt.Errorf("release %s: %w", lineage, err)
-	}
-	return nil
-}
-
-// Released reports whether Release was called for a lineage.
-func Released(ctx context.Context, keeper Keeper, lineage string) (bool, error) {
-	_, err := keeper.Get(ctx, releasedKey(lineage))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("look whether %s was released: %w", lineage, err)
-	}
-	return true, nil
 }

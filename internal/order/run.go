@@ -36,12 +36,22 @@ type Issuer interface {
 type Keeper interface {
 	Get(ctx context.Context, key string) ([]byte, error)
 	Put(ctx context.Context, key string, data []byte) error
+	Delete(ctx context.Context, key string) error
 	Lock(ctx context.Context, name string) (unlock func() error, err error)
 }
 
 // ErrRejected says that the CA refused the order or a validation; the order is
 // over and a later run places a new one.
 var ErrRejected = errors.New("the CA rejected the order")
+
+// ErrHeld says that so many orders in a row were rejected that no new one is
+// placed for a while: CAs lock out whoever goes on. A wish with another Token
+// is not held.
+var ErrHeld = errors.New("no order was placed after repeated rejections")
+
+// ErrUnavailable says that the CA could not be asked or would not answer now:
+// an outage or a rate limit, which another CA may not have.
+var ErrUnavailable = errors.New("the CA is not available")
 
 // ErrUnacceptable says that the CA returned a certificate that is not what was
 // ordered. It was not taken over.
@@ -58,6 +68,8 @@ type Wish struct {
 	PredecessorIssuer string
 	// NotAfter is the end to ask for; zero leaves it to the CA.
 	NotAfter time.Time
+	// Key is the private key of Intent.PublicKey; it is used and not kept.
+	Key pki.Key
 	// Wait bounds the time spent on the order; an order that is still open
 	// then is returned as it is.
 	Wait time.Duration
@@ -95,13 +107,16 @@ func (r *Runner) Run(ctx context.Context, w Wish) (j Journal, adopted bool, err 
 		return j, false, err
 	}
 	if j.Status == StatusIssued {
-		r.tidy(ctx, &j) // a run that was killed in time may have left them
+		// A run that was killed in time may have left both undone.
+		r.tidy(ctx, &j)
+		r.record(ctx, j)
 		return j, true, nil
 	}
-	resumed := j.OrderID != ""
+	resumed, asked := j.OrderID != "", !j.EndRefused
 	j, err = r.drive(ctx, j, w.Wait)
-	if resumed && errors.Is(err, ErrRejected) {
-		// The order of an interrupted run died with it, for want of its records.
+	// The order of an interrupted run died with it, for want of its records; or
+	// the CA takes the order, but not with the end that was asked for.
+	if errors.Is(err, ErrRejected) && (resumed || asked && j.EndRefused) {
 		if j, err = r.restart(ctx, j, w); err == nil {
 			j, err = r.drive(ctx, j, w.Wait)
 		}
@@ -129,6 +144,9 @@ func (r *Runner) open(ctx context.Context, w Wish) (Journal, error) {
 		return r.start(ctx, w)
 	}
 	if j.Status == StatusRejected || j.Status == StatusExpired {
+		if until := j.heldUntil(); r.Now().Before(until) {
+			return Journal{}, fmt.Errorf("%w for %s: %d in a row, the last one: %s; the next try is at %s", ErrHeld, j.Names(), j.Failures, j.Detail, until.Format(time.RFC3339))
+		}
 		return r.restart(ctx, j, w)
 	}
 	return j, nil
@@ -151,8 +169,8 @@ func (r *Runner) usable(ctx context.Context, j Journal, w Wish) (bool, error) {
 	if j.Status != StatusIssued {
 		return true, nil
 	}
-	released, err := Released(ctx, r.Keeper, j.Lineage)
-	if err != nil || (released && w.Lineage == "") {
+	lineage, err := LoadLineage(ctx, r.Keeper, j.Lineage)
+	if err != nil || (lineage.Released && w.Lineage == "") {
 		return false, err
 	}
 	// A run may have been killed between keeping the certificate and checking it.
@@ -178,26 +196,31 @@ func (r *Runner) start(ctx context.Context, w Wish) (Journal, error) {
 		j.Lineage = NewID()
 	}
 	if len(j.Request) == 0 {
-		if err := r.prepareKey(ctx, &j); err != nil {
+		if err := r.prepareKey(ctx, &j, w.Key); err != nil {
 			return Journal{}, err
 		}
 	}
 	return j, r.save(ctx, j)
 }
 
-func (r *Runner) prepareKey(ctx context.Context, j *Journal) error {
+// prepareKey makes the signing request with the caller's own key, a stored one,
+// or a new one that is stored first.
+func (r *Runner) prepareKey(ctx context.Context, j *Journal, own pki.Key) error {
 	var key pki.Key
 	var err error
-	if j.KeyID != "" {
+	switch {
+	case !own.Empty():
+		key = own
+	case j.KeyID != "":
 		key, err = LoadKey(ctx, r.Keeper, j.KeyID)
-	} else {
+	default:
 		j.KeyID = NewID()
 		key, err = r.newKey(ctx, j.KeyID, j.Intent.Algorithm)
 	}
 	if err != nil {
 		return err
 	}
-	j.Request, err = pki.NewRequest(key, j.Intent.Names)
+	j.Request, err = pki.NewRequest(key, j.Intent.Names, j.Intent.Options.MustStaple)
 	return err
 }
 
@@ -220,6 +243,10 @@ func (r *Runner) restart(ctx context.Context, old Journal, w Wish) (Journal, err
 		Intent: old.Intent, Lineage: old.Lineage, KeyID: old.KeyID, Request: old.Request,
 		CreatedAt: r.Now().UTC(), NotAfter: w.NotAfter.UTC(), Status: StatusPlanned,
 		Predecessor: old.Predecessor, PredecessorIssuer: old.PredecessorIssuer,
+		EndRefused: old.EndRefused, Failures: old.Failures, LastFailure: old.LastFailure,
+	}
+	if j.EndRefused {
+		j.NotAfter = time.Time{}
 	}
 	return j, r.save(ctx, j)
 }
@@ -281,14 +308,35 @@ func (r *Runner) drive(ctx context.Context, j Journal, wait time.Duration) (Jour
 // finish cleans up after a final order and checks what was issued.
 func (r *Runner) finish(ctx context.Context, j Journal) (Journal, error) {
 	if j.Status != StatusIssued {
-		return j, errors.Join(fmt.Errorf("%w for %s: %s", ErrRejected, j.Names(), j.Detail), r.withdraw(ctx, &j))
+		if j.Status == StatusRejected && !j.EndRefused {
+			j.Failures, j.LastFailure = j.Failures+1, r.Now().UTC()
+		}
+		err := r.save(context.WithoutCancel(ctx), j)
+		return j, errors.Join(fmt.Errorf("%w for %s: %s", ErrRejected, j.Names(), j.Detail), err, r.withdraw(ctx, &j))
 	}
 	if err := CheckIssued(j, r.Now()); err != nil {
 		j.Status, j.Detail, j.Certificate = StatusRejected, err.Error(), nil
+		j.Failures, j.LastFailure = j.Failures+1, r.Now().UTC()
 		return j, errors.Join(err, r.save(context.WithoutCancel(ctx), j), r.withdraw(ctx, &j))
 	}
 	r.tidy(ctx, &j)
+	r.record(ctx, j)
 	return j, nil
+}
+
+// record notes an issued certificate in its lineage. A failure must not cost
+// the certificate: whoever finds the journal again records it then.
+func (r *Runner) record(ctx context.Context, j Journal) {
+	chain, err := pki.ParseCertificates(j.Certificate)
+	if err == nil {
+		err = AddGeneration(context.WithoutCancel(ctx), r.Keeper, j.Lineage, Generation{
+			Fingerprint: pki.Fingerprint(chain[0]), KeyID: j.KeyID, Journal: j.Intent.Key(),
+			Issuer: j.Intent.Issuer, NotAfter: chain[0].NotAfter,
+		})
+	}
+	if err != nil {
+		r.Logger.WarnContext(ctx, "record the certificate", "names", j.Intent.Names, "error", err)
+	}
 }
 
 // tidy withdraws what is left of an order that led to a certificate. A record

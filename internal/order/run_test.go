@@ -281,7 +281,7 @@ func TestRun_usesKeysAndRequestsMadeElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	request, err := pki.NewRequest(key, []string{"a.example.com"})
+	request, err := pki.NewRequest(key, []string{"a.example.com"}, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,9 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -166,6 +168,20 @@ func AlgorithmOf(public crypto.PublicKey) Algorithm {
 		return ""
 	}
 	return a
+}
+
+// Hash identifies the key by its public part: the SHA-256 of its
+// SubjectPublicKeyInfo in lower-case hex; empty for an empty key.
+func (k Key) Hash() string {
+	if k.Empty() {
+		return ""
+	}
+	der, err := x509.MarshalPKIXPublicKey(k.Signer().Public())
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(der)
+	return hex.EncodeToString(sum[:])
 }
 
 // Matches returns ErrKeyMismatch unless the certificate was made for the key.

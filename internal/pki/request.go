@@ -3,6 +3,8 @@ package pki
 import (
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -12,14 +14,22 @@ import (
 // ErrNoRequest says that a PEM text holds no certificate signing request.
 var ErrNoRequest = errors.New("no certificate signing request in the PEM text")
 
-// NewRequest makes a PKCS#10 signing request (RFC 2986) for DNS names, as DER.
+// NewRequest makes a PKCS#10 signing request (RFC 2986) for DNS names, as DER;
+// with mustStaple it asks for the TLS feature "status_request" (RFC 7633).
 // The subject stays empty: CAs of the web take the names from the extension,
 // and a common name over 64 bytes is refused.
-func NewRequest(key Key, names []string) ([]byte, error) {
+func NewRequest(key Key, names []string, mustStaple bool) ([]byte, error) {
 	if key.Empty() {
 		return nil, ErrNoKey
 	}
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: names}, key.reveal())
+	template := &x509.CertificateRequest{DNSNames: names}
+	if mustStaple {
+		template.ExtraExtensions = []pkix.Extension{{
+			Id:    asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 24},
+			Value: []byte{0x30, 0x03, 0x02, 0x01, 0x05}, // SEQUENCE { INTEGER 5 }
+		}}
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, template, key.Signer())
 	if err != nil {
 		return nil, fmt.Errorf("create signing request for %q: %w", names, err)
 	}

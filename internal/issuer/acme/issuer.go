@@ -7,15 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-acme/lego/v4/acme"
 	"github.com/go-acme/lego/v4/acme/api"
-	"golang.org/x/sync/errgroup"
 
-	"github.com/certiform/terraform-provider-certificate/internal/challenge"
 	"github.com/certiform/terraform-provider-certificate/internal/issuer"
 	"github.com/certiform/terraform-provider-certificate/internal/order"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
@@ -129,7 +127,7 @@ func (i *Issuer) Step(ctx context.Context, j order.Journal) (order.Journal, erro
 	}
 	next.Progress = text
 	if err != nil {
-		return next, fmt.Errorf("order %s: %w", j.OrderID, withRetryHint(err))
+		return next, fmt.Errorf("order %s: %w", j.OrderID, classify(err))
 	}
 	return next, nil
 }
@@ -159,15 +157,19 @@ func (i *Issuer) Withdraw(ctx context.Context, j order.Journal) (order.Journal, 
 // place sends newOrder (RFC 8555 §7.4).
 func (i *Issuer) place(s *session, a account, j order.Journal) (order.Journal, error) {
 	options := &api.OrderOptions{NotAfter: j.NotAfter, Profile: i.config.Profile, ReplacesCertID: i.replaces(j)}
+	if j.Intent.Options.Profile != "" {
+		options.Profile = j.Intent.Options.Profile
+	}
 	created, err := call(s, func() (acme.ExtendedOrder, error) {
 		return s.Orders.NewWithOptions(j.Intent.Names, options)
 	})
 	if err != nil {
-		err = fmt.Errorf("place the order at %s: %w", i.config.DirectoryURL, withRetryHint(err))
 		if refused(err) {
-			j.Status, j.Detail = order.StatusRejected, describe(problem(err))
+			j.Status, j.EndRefused = order.StatusRejected, !j.NotAfter.IsZero()
+			j.Detail = fmt.Sprintf("%s does not take the order: %s", i.config.DirectoryURL, describe(problem(err)))
+			return j, nil
 		}
-		return j, err
+		return j, fmt.Errorf("place the order at %s: %w", i.config.DirectoryURL, classify(err))
 	}
 	j.OrderID, j.Status = created.Location, order.StatusAwaitingValidation
 	p := progress{Phase: phaseAuthorize, AccountURL: a.URL, Authorizations: created.Authorizations, Finalize: created.Finalize}
@@ -259,80 +261,6 @@ func wait(s *session, j order.Journal, status order.Status) order.Journal {
 	return j
 }
 
-// authorize reads all authorizations (RFC 8555 §7.5) and notes the records of
-// those that are still pending.
-func (i *Issuer) authorize(s *session, j order.Journal, p progress) (order.Journal, progress, error) {
-	authorizations := make([]acme.Authorization, len(p.Authorizations))
-	group := parallel()
-	for n, url := range p.Authorizations {
-		group.Go(func() (err error) {
-			authorizations[n], err = call(s, func() (acme.Authorization, error) { return s.Authorizations.Get(url) })
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return j, p, fmt.Errorf("read the authorizations: %w", err)
-	}
-	var records []challenge.Record
-	p.Challenges = nil
-	for _, authorization := range authorizations {
-		switch authorization.Status {
-		case acme.StatusValid:
-			continue
-		case acme.StatusPending:
-		default:
-			j.Status, j.Detail = order.StatusRejected, whyUnauthorized(authorization)
-			return j, p, nil
-		}
-		offered := slices.IndexFunc(authorization.Challenges, func(c acme.Challenge) bool { return c.Type == challenge.DNS01 })
-		if offered < 0 {
-			return j, p, fmt.Errorf("the CA offers no %s validation for %s", challenge.DNS01, authorization.Identifier.Value)
-		}
-		chosen := authorization.Challenges[offered]
-		keyAuthorization, err := s.GetKeyAuthorization(chosen.Token)
-		if err != nil {
-			return j, p, fmt.Errorf("compute the validation value for %s: %w", authorization.Identifier.Value, err)
-		}
-		records = append(records, challenge.DNSRecord(authorization.Identifier.Value, keyAuthorization))
-		if chosen.Status == acme.StatusPending {
-			p.Challenges = append(p.Challenges, chosen.URL)
-		}
-	}
-	if len(records) == 0 {
-		p.Phase = phasePoll
-		return j, p, nil
-	}
-	located, err := i.solver.Locate(s.ctx, records)
-	if err != nil {
-		return j, p, err
-	}
-	j.Records, p.Phase = fromChallenge(located), phasePresent
-	return j, p, nil
-}
-
-// present publishes all records and tells the CA to look (RFC 8555 §7.5.1).
-func (i *Issuer) present(s *session, j order.Journal, p progress) (order.Journal, progress, error) {
-	if err := i.solver.Present(s.ctx, toChallenge(j.Records)); err != nil {
-		return j, p, err
-	}
-	group := parallel()
-	for _, url := range p.Challenges {
-		group.Go(func() error {
-			_, err := call(s, func() (acme.ExtendedChallenge, error) { return s.Challenges.New(url) })
-			if isProblem(err, problemMalformed) {
-				// A killed run may have answered it already.
-				_, err = call(s, func() (acme.ExtendedChallenge, error) { return s.Challenges.Get(url) })
-			}
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return j, p, fmt.Errorf("answer the challenges: %w", err)
-	}
-	p.Phase, j.Wait = phasePoll, firstPoll
-	return j, p, nil
-}
-
 // finalize sends the signing request (RFC 8555 §7.4) and goes on with what
 // becomes of the order. Where an earlier run sent it already the CA says that
 // the order is not ready, and the next poll finds out.
@@ -341,8 +269,9 @@ func (i *Issuer) finalize(s *session, j order.Journal, p progress) (order.Journa
 	switch {
 	case isProblem(err, problemOrderNotReady):
 		return wait(s, j, order.StatusIssuing), nil
-	case refused(err):
-		j.Status, j.Detail = order.StatusRejected, describe(problem(err))
+	case refused(err), problem(err) != nil && !j.NotAfter.IsZero():
+		// step-ca answers 500 to an end outside of its range.
+		j.Status, j.Detail, j.EndRefused = order.StatusRejected, describe(problem(err)), !j.NotAfter.IsZero()
 		return j, nil
 	case err != nil:
 		return j, fmt.Errorf("finalize: %w", err)
@@ -353,9 +282,13 @@ func (i *Issuer) finalize(s *session, j order.Journal, p progress) (order.Journa
 	return i.follow(s, j, p, current.Order)
 }
 
-// download fetches the chain the CA sends by default (RFC 8555 §7.4.2).
+// download fetches the chain the CA sends by default, or among its alternates
+// the preferred one (RFC 8555 §7.4.2).
 func (i *Issuer) download(s *session, j order.Journal, url string) (order.Journal, error) {
 	chain, err := call(s, func() ([]byte, error) {
+		if j.Intent.Options.PreferredChain != "" {
+			return preferredChain(s, url, j.Intent.Options.PreferredChain)
+		}
 		chain, _, err := s.Certificates.Get(url, true)
 		return chain, err
 	})
@@ -366,52 +299,18 @@ func (i *Issuer) download(s *session, j order.Journal, url string) (order.Journa
 	return j, nil
 }
 
-// whyInvalid collects what the CA says about a failed order: its own error and
-// those of the authorizations.
-func (i *Issuer) whyInvalid(s *session, p progress, current acme.Order) string {
-	var reasons []string
-	if current.Error != nil {
-		reasons = append(reasons, describe(current.Error))
+// preferredChain returns the chain whose last certificate was issued by the
+// name, or the default one when the CA offers none such.
+func preferredChain(s *session, url, issuer string) ([]byte, error) {
+	offered, err := s.Certificates.GetAll(url, true)
+	if err != nil {
+		return nil, err
 	}
-	for _, url := range p.Authorizations {
-		authorization, err := call(s, func() (acme.Authorization, error) { return s.Authorizations.Get(url) })
-		if err == nil && authorization.Status != acme.StatusValid && authorization.Status != acme.StatusPending {
-			reasons = append(reasons, whyUnauthorized(authorization))
+	for _, alternate := range slices.Sorted(maps.Keys(offered)) {
+		chain, err := pki.ParseCertificates(offered[alternate].Cert)
+		if err == nil && chain[len(chain)-1].Issuer.CommonName == issuer {
+			return offered[alternate].Cert, nil
 		}
 	}
-	if len(reasons) == 0 {
-		return fmt.Sprintf("the order is %s and the CA gave no reason", current.Status)
-	}
-	return strings.Join(reasons, "; ")
-}
-
-func whyUnauthorized(a acme.Authorization) string {
-	for _, c := range a.Challenges {
-		if c.Error != nil {
-			return fmt.Sprintf("%s: %s", a.Identifier.Value, describe(c.Error))
-		}
-	}
-	return fmt.Sprintf("%s: the authorization is %s", a.Identifier.Value, a.Status)
-}
-
-func parallel() *errgroup.Group {
-	group := new(errgroup.Group)
-	group.SetLimit(maxConnections)
-	return group
-}
-
-func toChallenge(records []order.Record) []challenge.Record {
-	converted := make([]challenge.Record, len(records))
-	for n, r := range records {
-		converted[n] = challenge.Record(r)
-	}
-	return converted
-}
-
-func fromChallenge(records []challenge.Record) []order.Record {
-	converted := make([]order.Record, len(records))
-	for n, r := range records {
-		converted[n] = order.Record(r)
-	}
-	return converted
+	return offered[url].Cert, nil
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-acme/lego/v4/acme"
+
+	"github.com/certiform/terraform-provider-certificate/internal/order"
 )
 
 // The problem types that change what is done next (RFC 8555 §6.7).
@@ -73,14 +76,21 @@ func adviseReach(err error) error {
 	if errors.As(err, &unknown) {
 		return fmt.Errorf("%w; for a private CA, give its root in ca_bundle_pem", err)
 	}
-	return fmt.Errorf("%w; check directory_url, and that this machine can reach it", err)
+	return fmt.Errorf("%w: %w; check directory_url, and that this machine can reach it", order.ErrUnavailable, err)
 }
 
-// withRetryHint adds the time a rate limit ends to its error.
-func withRetryHint(err error) error {
+// classify adds the time a rate limit ends to its error, and marks what another
+// CA may not suffer from as order.ErrUnavailable: rate limits, the server's own
+// faults, and connections that fail.
+func classify(err error) error {
 	var limited *acme.RateLimitedError
-	if errors.As(err, &limited) && limited.RetryAfter != "" {
-		return fmt.Errorf("%w%s", err, retryHint(limited.RetryAfter))
+	if errors.As(err, &limited) {
+		return fmt.Errorf("%w: %w%s", order.ErrUnavailable, err, retryHint(limited.RetryAfter))
+	}
+	var network net.Error
+	details := problem(err)
+	if details != nil && details.HTTPStatus >= http.StatusInternalServerError || details == nil && errors.As(err, &network) {
+		return fmt.Errorf("%w: %w", order.ErrUnavailable, err)
 	}
 	return err
 }

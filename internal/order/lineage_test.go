@@ -1,0 +1,66 @@
+package order
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestRelease(t *testing.T) {
+	keeper := newMemory()
+	released := func(id string) bool {
+		l, err := LoadLineage(t.Context(), keeper, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l.Released
+	}
+	if released("l") {
+		t.Error("released before")
+	}
+	if err := Release(t.Context(), keeper, "l"); err != nil {
+		t.Fatal(err)
+	}
+	if !released("l") || released("m") {
+		t.Errorf("l %t, m %t; want only l", released("l"), released("m"))
+	}
+}
+
+func TestPrune_keepsTheNewestKeysAndWhatAStateNeeds(t *testing.T) {
+	keeper := newMemory()
+	for n := range 8 {
+		key := fmt.Sprintf("k%d", n)
+		if n == 2 || n == 7 {
+			key = "shared" // used again
+		}
+		g := Generation{Fingerprint: fmt.Sprintf("f%d", n), KeyID: key, Journal: fmt.Sprintf("j%d", n), NotAfter: time.Unix(int64(n), 0)}
+		keeper.values["keys/"+key], keeper.values["journals/"+g.Journal] = []byte("k"), []byte("j")
+		for range 2 { // recording again changes nothing
+			if err := AddGeneration(t.Context(), keeper, "l", g); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for range 2 {
+		if err := Prune(t.Context(), keeper, "l", 2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var left []string
+	for _, key := range slices.Sorted(maps.Keys(keeper.values)) {
+		if !strings.HasPrefix(key, "lineages/") {
+			left = append(left, key)
+		}
+	}
+	want := []string{"journals/j3", "journals/j4", "journals/j5", "journals/j6", "journals/j7", "keys/k6", "keys/shared"}
+	if !slices.Equal(left, want) {
+		t.Errorf("left %q, want %q", left, want)
+	}
+	l, err := LoadLineage(t.Context(), keeper, "l")
+	if err != nil || len(l.Generations) != 5 || l.Generations[4].Fingerprint != "f7" {
+		t.Errorf("%+v, %v; want the 5 newest", l, err)
+	}
+}
