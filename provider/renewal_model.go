@@ -31,9 +31,19 @@ type renewalModel struct {
 	Domains             types.Set    `tfsdk:"domains"`
 	OriginalCertificate types.String `tfsdk:"original_certificate_pem"`
 	Issuer              types.String `tfsdk:"issuer"`
+	Issuers             types.List   `tfsdk:"issuers"`
 	PrivateKey          types.Object `tfsdk:"private_key"`
+	PrivateKeyWO        types.String `tfsdk:"private_key_pem_wo"`
+	WOVersion           types.Int64  `tfsdk:"private_key_pem_wo_version"`
 	CSR                 types.String `tfsdk:"csr_pem"`
 	Renewal             types.Object `tfsdk:"renewal"`
+	CarryOver           types.Bool   `tfsdk:"carry_over"`
+	Profile             types.String `tfsdk:"profile"`
+	PreferredChain      types.String `tfsdk:"preferred_chain"`
+	MustStaple          types.Bool   `tfsdk:"must_staple"`
+	KeepGenerations     types.Int64  `tfsdk:"keep_generations"`
+	RevokeOnDestroy     types.Bool   `tfsdk:"revoke_on_destroy"`
+	RevocationReason    types.String `tfsdk:"revocation_reason"`
 	WaitTimeout         types.String `tfsdk:"wait_timeout"`
 
 	Generation    types.Int64  `tfsdk:"generation"`
@@ -54,6 +64,11 @@ type renewalModel struct {
 	ReminderAt    types.String `tfsdk:"reminder_at"`
 	IssuerUsed    types.String `tfsdk:"issuer_used"`
 	Previous      types.Object `tfsdk:"previous"`
+
+	CarriedOverDays   types.Int64  `tfsdk:"carried_over_days"`
+	ExpectedBy        types.String `tfsdk:"expected_by"`
+	Obligations       types.List   `tfsdk:"obligations"`
+	ValidationRecords types.List   `tfsdk:"validation_records"`
 }
 
 func previousType() map[string]attr.Type {
@@ -69,13 +84,18 @@ type wanted struct {
 	custody   string
 	policy    lifecycle.Policy
 	wait      time.Duration
+	own       bool    // the key comes with the configuration, write-only
+	key       pki.Key // that key; only in Create and Update
+	token     string  // renewal.force_token
+	options   order.Options
 }
 
 // wanted reads the configuration. It must be known in the parts that matter;
 // complete says whether it is.
 func (m *renewalModel) wanted(ctx context.Context) (w wanted, complete bool, err error) {
 	if m.Domains.IsUnknown() || m.OriginalCertificate.IsUnknown() || m.CSR.IsUnknown() ||
-		hasUnknown(m.PrivateKey) || hasUnknown(m.Renewal) || m.WaitTimeout.IsUnknown() {
+		hasUnknown(m.PrivateKey) || hasUnknown(m.Renewal) || m.WaitTimeout.IsUnknown() || m.WOVersion.IsUnknown() ||
+		m.Profile.IsUnknown() || m.PreferredChain.IsUnknown() || m.MustStaple.IsUnknown() || m.CarryOver.IsUnknown() {
 		return wanted{}, false, nil
 	}
 	for _, domain := range m.Domains.Elements() {
@@ -83,7 +103,11 @@ func (m *renewalModel) wanted(ctx context.Context) (w wanted, complete bool, err
 			return wanted{}, false, nil
 		}
 	}
-	w = wanted{rotate: true, custody: custodyStorage, policy: lifecycle.Policy{UseSuggestion: true}, wait: defaultWait, algorithm: defaultAlgorithm}
+	w = wanted{
+		rotate: true, custody: custodyStorage, policy: lifecycle.Policy{UseSuggestion: true}, wait: defaultWait, algorithm: defaultAlgorithm,
+		own:     !m.WOVersion.IsNull(),
+		options: order.Options{Profile: m.Profile.ValueString(), PreferredChain: m.PreferredChain.ValueString(), MustStaple: m.MustStaple.ValueBool()},
+	}
 	if err := m.wantedNames(ctx, &w); err != nil {
 		return wanted{}, true, err
 	}
@@ -92,14 +116,16 @@ func (m *renewalModel) wanted(ctx context.Context) (w wanted, complete bool, err
 	}
 	if !m.Renewal.IsNull() {
 		var renewal struct {
-			WindowDays types.Int64 `tfsdk:"window_days"`
-			UseARI     types.Bool  `tfsdk:"use_ari"`
+			WindowDays types.Int64  `tfsdk:"window_days"`
+			UseARI     types.Bool   `tfsdk:"use_ari"`
+			ForceToken types.String `tfsdk:"force_token"`
 		}
 		if diags := m.Renewal.As(ctx, &renewal, basetypes.ObjectAsOptions{}); diags.HasError() {
 			return wanted{}, true, diagError(diags)
 		}
 		w.policy.WindowDays = int(renewal.WindowDays.ValueInt64())
 		w.policy.UseSuggestion = renewal.UseARI.IsNull() || renewal.UseARI.ValueBool()
+		w.token = renewal.ForceToken.ValueString()
 	}
 	if !m.WaitTimeout.IsNull() {
 		if w.wait, err = time.ParseDuration(m.WaitTimeout.ValueString()); err != nil {
@@ -175,7 +201,7 @@ func (m *renewalModel) wantedKey(ctx context.Context, w *wanted) error {
 			w.custody = key.Custody.ValueString()
 		}
 	}
-	if w.request != nil {
+	if w.request != nil || w.own {
 		w.algorithm = ""
 	}
 	return nil
@@ -196,12 +222,15 @@ func (m *renewalModel) leaf() (*x509.Certificate, error) {
 // intent is the order that leads from the certificate in state, if any, to what
 // is wanted.
 func (w wanted) intent(issuerID string, current *x509.Certificate, currentKeyID string) order.Intent {
-	intent := order.Intent{Issuer: issuerID, Names: pki.NameSet(w.names), Algorithm: w.algorithm, Request: w.request}
+	intent := order.Intent{
+		Issuer: issuerID, Names: pki.NameSet(w.names), Algorithm: w.algorithm, Request: w.request,
+		PublicKey: w.key.Hash(), Token: w.token, Options: w.options,
+	}
 	if current == nil {
 		return intent
 	}
 	intent.Replaces = pki.Fingerprint(current)
-	if !w.rotate && w.request == nil && currentKeyID != "" && pki.AlgorithmOf(current.PublicKey) == w.algorithm {
+	if !w.rotate && w.request == nil && !w.own && currentKeyID != "" && pki.AlgorithmOf(current.PublicKey) == w.algorithm {
 		intent.KeyID = currentKeyID
 	}
 	return intent
@@ -222,7 +251,7 @@ func (w wanted) differs(current *x509.Certificate) string {
 		}
 		return ""
 	}
-	if got := pki.AlgorithmOf(current.PublicKey); got != w.algorithm {
+	if got := pki.AlgorithmOf(current.PublicKey); !w.own && got != w.algorithm {
 		return fmt.Sprintf("the key type changes from %s to %s", got, w.algorithm)
 	}
 	return ""
@@ -250,6 +279,7 @@ func (m *renewalModel) setIssued(chain []*x509.Certificate, keyID string) {
 	m.Fingerprint = types.StringValue(pki.Fingerprint(leaf))
 	m.NotBefore, m.NotAfter = timestamp(leaf.NotBefore), timestamp(leaf.NotAfter)
 	m.Status, m.StatusReason = types.StringValue(string(order.StatusIssued)), types.StringNull()
+	m.noOpenOrder()
 }
 
 // setDecision writes the one decision about the certificate in force.
@@ -259,11 +289,6 @@ func (m *renewalModel) setDecision(d lifecycle.Decision) {
 	if d.Due() {
 		m.RenewReason = types.StringValue(d.Reason)
 	}
-}
-
-// setOpen writes an order that is not finished. What was issued before stays.
-func (m *renewalModel) setOpen(status order.Status, reason string) {
-	m.Status, m.StatusReason = types.StringValue(string(status)), types.StringValue(reason)
 }
 
 // copyOutputs takes the outputs of another model.
@@ -277,11 +302,14 @@ func (m *renewalModel) copyOutputs(from renewalModel) {
 	m.RenewAt, m.RenewReason = from.RenewAt, from.RenewReason
 	m.WindowOpensAt, m.ReminderAt = from.WindowOpensAt, from.ReminderAt
 	m.IssuerUsed, m.Previous = from.IssuerUsed, from.Previous
+	m.CarriedOverDays, m.ExpectedBy = from.CarriedOverDays, from.ExpectedBy
+	m.Obligations, m.ValidationRecords = from.Obligations, from.ValidationRecords
 }
 
 // noOutputs sets every output to null.
 func (m *renewalModel) noOutputs() {
 	m.copyOutputs(renewalModel{Previous: types.ObjectNull(previousType())})
+	m.noOpenOrder()
 }
 
 // unknownOutputs marks the outputs a new certificate changes; keepKey where the
@@ -298,6 +326,8 @@ func (m *renewalModel) unknownOutputs(keepKey bool) {
 	m.NotBefore, m.NotAfter = unknown, unknown
 	m.unknownDecision()
 	m.IssuerUsed, m.Previous = unknown, types.ObjectUnknown(previousType())
+	m.CarriedOverDays, m.ExpectedBy = types.Int64Unknown(), unknown
+	m.Obligations, m.ValidationRecords = types.ListUnknown(obligationType()), types.ListUnknown(recordType())
 }
 
 func (m *renewalModel) unknownDecision() {
@@ -306,3 +336,13 @@ func (m *renewalModel) unknownDecision() {
 }
 
 func timestamp(t time.Time) types.String { return types.StringValue(t.UTC().Format(time.RFC3339)) }
+
+const defaultKeep = 3
+
+// keepGenerations is how many generations' private keys stay in the storage.
+func (m *renewalModel) keepGenerations() int {
+	if m.KeepGenerations.IsNull() {
+		return defaultKeep
+	}
+	return int(m.KeepGenerations.ValueInt64())
+}

@@ -2,13 +2,16 @@ package provider
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/certiform/terraform-provider-certificate/internal/issuer"
@@ -33,46 +36,99 @@ const (
 // wanted, and writes it into the model. Where the storage has newer generations
 // than the state (lost, rolled back, or another machine was faster), it follows
 // them and orders only when the newest is due too.
-func (r *renewalResource) obtain(ctx context.Context, m *renewalModel, w wanted) error {
-	name, err := r.services.issuerName(m.Issuer)
+func (r *renewalResource) obtain(ctx context.Context, m *renewalModel, w wanted, diags *diag.Diagnostics) error {
+	candidates, err := r.candidates(ctx, *m)
 	if err != nil {
 		return err
 	}
-	open, err := r.services.issuer(name)
-	if err != nil {
-		return err
-	}
-	runner := order.Runner{Issuer: open, Keeper: r.services.store, Logger: r.services.logger, Now: r.services.now}
 	for range maxAdoptions {
-		wish, err := r.wish(*m, w, open)
-		if err != nil {
-			return err
-		}
-		j, adopted, err := runner.Run(ctx, wish)
+		j, name, adopted, err := r.orderFrom(ctx, candidates, *m, w, diags)
 		if err != nil {
 			return err
 		}
 		m.ID = types.StringValue(j.Lineage)
 		if j.Status != order.StatusIssued {
-			reason := "the CA has not finished the order " + j.OrderID
-			if j.Detail != "" {
-				reason += ": " + j.Detail
-			}
-			m.setOpen(j.Status, reason)
+			m.setOpen(j)
 			return nil
 		}
 		chain, err := pki.ParseCertificates(j.Certificate)
 		if err != nil {
 			return fmt.Errorf("the journal of the order: %w", err)
 		}
+		carried := carriedOver(*m, chain[0])
 		m.setIssued(chain, j.KeyID)
+		m.CarriedOverDays = types.Int64Value(carried)
 		m.Generation = types.Int64Value(m.Generation.ValueInt64() + 1)
 		m.IssuerUsed = types.StringValue(name)
+		if j.EndRefused {
+			diags.AddAttributeWarning(path.Root("carry_over"), "The CA does not carry days over",
+				fmt.Sprintf("%s: the CA did not take the end that was asked for (%s). The certificate was ordered with the CA's usual life.", j.Names(), j.Detail))
+		}
 		if !adopted || !lifecycle.Decide(facts(m, nil), w.policy, r.services.now()).Due() {
 			break
 		}
 	}
+	if err := order.Prune(ctx, r.services.store, m.ID.ValueString(), m.keepGenerations()); err != nil {
+		r.services.logger.WarnContext(ctx, "prune old generations", "id", m.ID.ValueString(), "error", err)
+	}
 	return r.setKey(ctx, m, w)
+}
+
+// candidates are the names of the issuers to order from, the first choice first.
+func (r *renewalResource) candidates(ctx context.Context, m renewalModel) ([]string, error) {
+	if m.Issuers.IsNull() {
+		name, err := r.services.issuerName(m.Issuer)
+		return []string{name}, err
+	}
+	var names []string
+	if diags := m.Issuers.ElementsAs(ctx, &names, false); diags.HasError() {
+		return nil, diagError(diags)
+	}
+	for _, name := range names {
+		if _, err := r.services.issuerName(types.StringValue(name)); err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
+}
+
+// orderFrom orders from the first of the issuers that is available. It goes on
+// to the next one only where nothing was placed at the one before: an outage or
+// a rate limit, never a failed validation. What any of them has issued already
+// comes first.
+func (r *renewalResource) orderFrom(ctx context.Context, names []string, m renewalModel, w wanted, diags *diag.Diagnostics) (j order.Journal, name string, adopted bool, err error) {
+	wishes := make([]order.Wish, len(names))
+	for n, name := range names {
+		open, err := r.services.issuer(name)
+		if err != nil {
+			return j, name, false, err
+		}
+		if wishes[n], err = r.wish(m, w, open); err != nil {
+			return j, name, false, err
+		}
+	}
+	for n, name := range names {
+		known, err := order.Load(ctx, r.services.store, wishes[n].Intent)
+		if len(names) == 1 || err != nil || known.Status != order.StatusIssued && known.OrderID == "" {
+			continue
+		}
+		names, wishes = []string{name}, []order.Wish{wishes[n]}
+		break
+	}
+	for n, name := range names {
+		open, err := r.services.issuer(name)
+		if err != nil {
+			return j, name, false, err
+		}
+		runner := order.Runner{Issuer: open, Keeper: r.services.store, Logger: r.services.logger, Now: r.services.now}
+		j, adopted, err := runner.Run(ctx, wishes[n])
+		if !errors.Is(err, order.ErrUnavailable) || j.OrderID != "" || n == len(names)-1 {
+			return j, name, adopted, err
+		}
+		diags.AddAttributeWarning(path.Root("issuers"), "An issuer was not available",
+			fmt.Sprintf("%s: %s. The next issuer, %q, was asked instead.", strings.Join(w.names, ", "), err, names[n+1]))
+	}
+	return j, name, false, errors.New("the list of issuers is empty")
 }
 
 // wish says what the next order should lead to.
@@ -83,7 +139,10 @@ func (r *renewalResource) wish(m renewalModel, w wanted, open issuer.Issuer) (or
 	}
 	wish := order.Wish{
 		Intent:  w.intent(open.ID(), current, m.PrivateKeyID.ValueString()),
-		Lineage: m.ID.ValueString(), Predecessor: current, Wait: w.wait,
+		Lineage: m.ID.ValueString(), Predecessor: current, Wait: w.wait, Key: w.key,
+	}
+	if m.CarryOver.ValueBool() {
+		wish.NotAfter = carryOver(m, current, r.services.now())
 	}
 	if used, ok := r.services.issuers[m.IssuerUsed.ValueString()]; ok && current != nil {
 		before, err := r.services.issuer(m.IssuerUsed.ValueString())
@@ -92,7 +151,7 @@ func (r *renewalResource) wish(m renewalModel, w wanted, open issuer.Issuer) (or
 		}
 		wish.PredecessorIssuer = before.ID()
 	}
-	if r.services.shifted {
+	if r.services.shifted && wish.NotAfter.IsZero() {
 		// A CA with the real clock would issue what is old by ours.
 		now := r.services.now()
 		wish.NotAfter = now.Add(90*24*time.Hour - time.Second)
@@ -101,6 +160,56 @@ func (r *renewalResource) wish(m renewalModel, w wanted, open issuer.Issuer) (or
 		}
 	}
 	return wish, nil
+}
+
+// usualLife is how long a certificate of the model would live without the days
+// it got from the one before.
+func usualLife(m renewalModel, current *x509.Certificate) time.Duration {
+	life := current.NotAfter.Add(time.Second).Sub(current.NotBefore)
+	return life - time.Duration(m.CarriedOverDays.ValueInt64())*24*time.Hour
+}
+
+// carryOver is the end to ask for so that no day of the current certificate is
+// lost: its end and a usual life after it, within what is allowed on the day.
+// Zero where there is nothing to carry.
+func carryOver(m renewalModel, current *x509.Certificate, now time.Time) time.Time {
+	if current == nil || !current.NotAfter.After(now) {
+		return time.Time{}
+	}
+	end := current.NotAfter.Add(usualLife(m, current))
+	if last := lifecycle.LongestEnd(now); end.After(last) {
+		return last
+	}
+	return end
+}
+
+// carriedOver is how many days longer than usual a certificate that was issued
+// lives: what it really got of the one in the model.
+func carriedOver(m renewalModel, issued *x509.Certificate) int64 {
+	current, err := m.leaf()
+	if err != nil || current == nil {
+		return 0
+	}
+	longer := issued.NotAfter.Add(time.Second).Sub(issued.NotBefore) - usualLife(m, current)
+	return max(int64(longer.Round(time.Hour)/(24*time.Hour)), 0)
+}
+
+// takeKey reads the write-only key from the configuration, the only place that
+// has it.
+func takeKey(ctx context.Context, config tfsdk.Config, w *wanted) error {
+	if !w.own {
+		return nil
+	}
+	var text types.String
+	if diags := config.GetAttribute(ctx, path.Root("private_key_pem_wo"), &text); diags.HasError() {
+		return diagError(diags)
+	}
+	key, err := pki.ParseKey([]byte(text.ValueString()))
+	if err != nil {
+		return fmt.Errorf("private_key_pem_wo: %w", err)
+	}
+	w.key = key
+	return nil
 }
 
 // setKey writes the private key into the model where the configuration says so.

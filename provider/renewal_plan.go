@@ -3,8 +3,10 @@ package provider
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -47,13 +49,13 @@ func (r *renewalResource) ModifyPlan(ctx context.Context, request resource.Modif
 	if !complete {
 		m.unknownOutputs(false)
 	} else {
-		r.planUpdate(prior, &m, w, response)
+		r.planUpdate(ctx, prior, &m, w, response)
 	}
 	response.Diagnostics.Append(response.Plan.Set(ctx, &m)...)
 }
 
 func (r *renewalResource) planCreate(ctx context.Context, m renewalModel, w wanted, complete bool, response *resource.ModifyPlanResponse) {
-	r.checkOrderable(m, response)
+	r.checkOrderable(ctx, m, response)
 	if !complete || response.Diagnostics.HasError() {
 		return
 	}
@@ -64,28 +66,28 @@ func (r *renewalResource) planCreate(ctx context.Context, m renewalModel, w want
 			return
 		}
 	}
-	if w.custody != custodyState || w.request != nil {
+	if w.custody != custodyState || w.request != nil || w.own {
 		m.PrivateKeyPEM = types.StringNull()
 	}
-	if w.request != nil {
+	if w.request != nil || w.own {
 		m.PrivateKeyID = types.StringNull()
 	}
 	response.Diagnostics.Append(response.Plan.Set(ctx, &m)...)
 }
 
 // planUpdate marks what an apply will change.
-func (r *renewalResource) planUpdate(prior renewalModel, m *renewalModel, w wanted, response *resource.ModifyPlanResponse) {
-	reason, err := r.reissue(prior, *m, w)
+func (r *renewalResource) planUpdate(ctx context.Context, prior renewalModel, m *renewalModel, w wanted, response *resource.ModifyPlanResponse) {
+	reason, err := r.reissue(ctx, prior, *m, w)
 	if err != nil {
 		response.Diagnostics.AddAttributeError(path.Root("issuer"), "No such issuer", err.Error()+".")
 		return
 	}
 	if reason != "" {
-		r.checkOrderable(*m, response)
+		r.checkOrderable(ctx, *m, response)
 		current, err := prior.leaf()
 		keepKey := err == nil && w.intent("", current, prior.PrivateKeyID.ValueString()).KeyID != ""
 		m.unknownOutputs(keepKey)
-		if w.custody != custodyState || w.request != nil {
+		if w.custody != custodyState || w.request != nil || w.own {
 			m.PrivateKeyPEM = types.StringNull()
 		}
 		// Terraform plans once more during apply and shows this again.
@@ -107,7 +109,10 @@ func (r *renewalResource) planUpdate(prior renewalModel, m *renewalModel, w want
 // reissue says why a new certificate has to be ordered; empty when it does not.
 // The answer is the same in plan and apply: it depends on state and
 // configuration alone.
-func (r *renewalResource) reissue(prior, m renewalModel, w wanted) (string, error) {
+func (r *renewalResource) reissue(ctx context.Context, prior, m renewalModel, w wanted) (string, error) {
+	if !m.WOVersion.Equal(prior.WOVersion) && !m.WOVersion.IsNull() {
+		return "private_key_pem_wo_version changes", nil
+	}
 	if prior.Certificate.IsNull() || prior.Status.ValueString() != string(order.StatusIssued) {
 		return "the order of an earlier apply is not finished", nil
 	}
@@ -119,29 +124,60 @@ func (r *renewalResource) reissue(prior, m renewalModel, w wanted) (string, erro
 		return reason, nil
 	}
 	if !prior.IssuerUsed.IsNull() && r.services != nil && !r.services.incomplete {
-		name, err := r.services.issuerName(m.Issuer)
+		names, err := r.candidates(ctx, m)
 		if err != nil {
 			return "", err
 		}
-		if name != prior.IssuerUsed.ValueString() {
-			return fmt.Sprintf("the issuer changes from %s to %s", prior.IssuerUsed.ValueString(), name), nil
+		if !slices.Contains(names, prior.IssuerUsed.ValueString()) {
+			return fmt.Sprintf("the issuer changes from %s to %s", prior.IssuerUsed.ValueString(), strings.Join(names, " or ")), nil
+		}
+		if m.ordersAnew(prior) {
+			return "options of the order change", nil
 		}
 	}
 	return prior.RenewReason.ValueString(), nil
 }
 
 // checkOrderable refuses a plan whose apply could not place an order.
-func (r *renewalResource) checkOrderable(m renewalModel, response *resource.ModifyPlanResponse) {
-	if r.services == nil || r.services.incomplete || m.Issuer.IsUnknown() {
+func (r *renewalResource) checkOrderable(ctx context.Context, m renewalModel, response *resource.ModifyPlanResponse) {
+	if r.services == nil || r.services.incomplete || m.Issuer.IsUnknown() || m.Issuers.IsUnknown() {
 		return
 	}
-	name, err := r.services.issuerName(m.Issuer)
+	at := path.Root("issuer")
+	if !m.Issuers.IsNull() {
+		at = path.Root("issuers")
+	}
+	names, err := r.candidates(ctx, m)
 	if err != nil {
-		response.Diagnostics.AddAttributeError(path.Root("issuer"), "No such issuer", err.Error()+".")
+		response.Diagnostics.AddAttributeError(at, "No such issuer", err.Error()+".")
 		return
 	}
-	if err := r.services.ready(name); err != nil {
-		response.Diagnostics.AddAttributeError(path.Root("issuer"), "The issuer cannot be used yet",
-			fmt.Sprintf("Issuer %q: %s.", name, err))
+	for _, name := range names {
+		if err := r.services.ready(name); err != nil {
+			response.Diagnostics.AddAttributeError(at, "The issuer cannot be used yet", fmt.Sprintf("Issuer %q: %s.", name, err))
+		}
 	}
+}
+
+// ordersAnew reports whether what the CA is asked for besides names and key
+// differs, or the user asks for a new certificate. What was never said, as after
+// an import, does not differ.
+func (m renewalModel) ordersAnew(prior renewalModel) bool {
+	token := func(o types.Object) attr.Value {
+		if value, ok := o.Attributes()["force_token"]; ok {
+			return value
+		}
+		return types.StringNull()
+	}
+	for _, pair := range [][2]attr.Value{
+		{m.Profile, prior.Profile},
+		{m.PreferredChain, prior.PreferredChain},
+		{m.MustStaple, prior.MustStaple},
+		{token(m.Renewal), token(prior.Renewal)},
+	} {
+		if !pair[0].IsNull() && !pair[0].Equal(pair[1]) {
+			return true
+		}
+	}
+	return false
 }

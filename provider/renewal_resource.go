@@ -2,20 +2,15 @@ package provider
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
-	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/certiform/terraform-provider-certificate/internal/order"
-	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
 
 var (
@@ -24,6 +19,7 @@ var (
 	_ resource.ResourceWithValidateConfig = (*renewalResource)(nil)
 	_ resource.ResourceWithModifyPlan     = (*renewalResource)(nil)
 	_ resource.ResourceWithImportState    = (*renewalResource)(nil)
+	_ resource.ResourceWithMoveState      = (*renewalResource)(nil)
 )
 
 // renewalResource is certificate_renewal.
@@ -53,7 +49,10 @@ func (r *renewalResource) Create(ctx context.Context, request resource.CreateReq
 	m.noOutputs()
 	w, _, err := m.wanted(ctx)
 	if err == nil {
-		err = r.obtain(ctx, &m, w)
+		err = takeKey(ctx, request.Config, &w)
+	}
+	if err == nil {
+		err = r.obtain(ctx, &m, w, &response.Diagnostics)
 	}
 	if err != nil {
 		orderFailed(&response.Diagnostics, w, err, "Nothing was saved.")
@@ -94,10 +93,13 @@ func (r *renewalResource) Update(ctx context.Context, request resource.UpdateReq
 	w, _, err := m.wanted(ctx)
 	var reason string
 	if err == nil {
-		reason, err = r.reissue(prior, m, w)
+		reason, err = r.reissue(ctx, prior, m, w)
 	}
 	if err == nil && reason != "" {
-		err = r.obtain(ctx, &m, w)
+		err = takeKey(ctx, request.Config, &w)
+	}
+	if err == nil && reason != "" {
+		err = r.obtain(ctx, &m, w, &response.Diagnostics)
 	}
 	if err == nil {
 		err = r.setKey(ctx, &m, w)
@@ -119,6 +121,10 @@ func (r *renewalResource) Update(ctx context.Context, request resource.UpdateReq
 func (r *renewalResource) Delete(ctx context.Context, request resource.DeleteRequest, response *resource.DeleteResponse) {
 	var m renewalModel
 	response.Diagnostics.Append(request.State.Get(ctx, &m)...)
+	if response.Diagnostics.HasError() {
+		return
+	}
+	r.revoke(ctx, m, &response.Diagnostics)
 	if response.Diagnostics.HasError() {
 		return
 	}
@@ -163,71 +169,6 @@ func (r *renewalResource) abandon(ctx context.Context, m renewalModel) error {
 	return err
 }
 
-// ImportState adopts a certificate from a PEM file, or from one with the
-// certificates and one with the key: "fullchain.pem" or
-// "fullchain.pem,privkey.pem". Nothing is ordered.
-func (r *renewalResource) ImportState(ctx context.Context, request resource.ImportStateRequest, response *resource.ImportStateResponse) {
-	m := renewalModel{
-		PrivateKey: types.ObjectNull(privateKeyAttribute().GetType().(types.ObjectType).AttrTypes),
-		Renewal:    types.ObjectNull(renewalAttribute().GetType().(types.ObjectType).AttrTypes),
-	}
-	m.noOutputs()
-	if err := r.importFiles(ctx, &m, request.ID); err != nil {
-		response.Diagnostics.AddError("The certificate could not be imported",
-			err.Error()+". Give the path of a PEM file with the certificate and its chain, and after a comma that of its private key if it should be taken into the storage. Nothing was changed.")
-		return
-	}
-	response.Diagnostics.Append(response.State.Set(ctx, &m)...)
-}
-
-func (r *renewalResource) importFiles(ctx context.Context, m *renewalModel, id string) error {
-	file, keyFile, _ := strings.Cut(id, ",")
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return fmt.Errorf("read the certificate: %w", err)
-	}
-	chain, err := pki.ParseCertificates(text)
-	if err != nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	if chain, err = pki.OrderChain(chain); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	if keyFile != "" {
-		if text, err = os.ReadFile(keyFile); err != nil {
-			return fmt.Errorf("read the private key: %w", err)
-		}
-	}
-	// Derived from the certificate, so that importing again finds the same.
-	sum := sha256.Sum256([]byte("imported " + pki.Fingerprint(chain[0])))
-	identity, keyID := hex.EncodeToString(sum[:10]), ""
-	key, err := pki.ParseKey(text)
-	switch {
-	case errors.Is(err, pki.ErrNoKey) && keyFile == "":
-	case err != nil:
-		return fmt.Errorf("read the private key: %w", err)
-	default:
-		if err := key.Matches(chain[0]); err != nil {
-			return fmt.Errorf("%s: %w", id, err)
-		}
-		keyID = identity
-		if err := order.StoreKey(ctx, r.services.store, keyID, key); err != nil {
-			return err
-		}
-	}
-	names := make([]types.String, 0, len(pki.Names(chain[0])))
-	for _, name := range pki.NameSet(pki.Names(chain[0])) {
-		names = append(names, types.StringValue(name))
-	}
-	var diags diag.Diagnostics
-	if m.Domains, diags = types.SetValueFrom(ctx, types.StringType, names); diags.HasError() {
-		return diagError(diags)
-	}
-	m.ID, m.Generation = types.StringValue(identity), types.Int64Value(1)
-	m.setIssued(chain, keyID)
-	return nil
-}
-
 // orderFailed words the failure of an order.
 func orderFailed(diags *diag.Diagnostics, w wanted, err error, kept string) {
 	summary, advice := "The certificate was not issued", "Nothing is lost: the order is journalled, and the next apply goes on with it."
@@ -238,6 +179,9 @@ func orderFailed(diags *diag.Diagnostics, w wanted, err error, kept string) {
 	case errors.Is(err, order.ErrUnacceptable):
 		summary = "The CA issued another certificate than was ordered"
 		advice = "It was not taken over. The next apply places a new order; ask the CA if it happens again."
+	case errors.Is(err, order.ErrHeld):
+		summary = "No order was placed"
+		advice = "CAs lock out accounts that keep failing. Correct the cause; to try at once, change renewal.force_token."
 	case errors.Is(err, context.Canceled):
 		summary = "The order was interrupted"
 	}
@@ -250,6 +194,5 @@ func reportOpen(diags *diag.Diagnostics, m renewalModel, w wanted) {
 		return
 	}
 	diags.AddAttributeWarning(path.Root("status"), "The certificate is not issued yet",
-		fmt.Sprintf("%s: the order is %s after %s (%s). It is recorded, and the next apply goes on with it.",
-			strings.Join(w.names, ", "), strings.ReplaceAll(m.Status.ValueString(), "_", " "), w.wait, m.StatusReason.ValueString()))
+		reportOpenText(m, w))
 }

@@ -4,11 +4,10 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
-	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
@@ -37,12 +36,52 @@ func (r *renewalResource) Schema(_ context.Context, _ resource.SchemaRequest, re
 				Optional:            true,
 				MarkdownDescription: "Which of the provider's `issuers` to order from. Default: the only one. Changing it orders a new certificate in place.",
 			},
+			"issuers": schema.ListAttribute{
+				Optional: true, ElementType: types.StringType, Validators: []validator.List{listvalidator.SizeAtLeast(1), listvalidator.UniqueValues()},
+				MarkdownDescription: "Several of the provider's `issuers`, the first choice first: the next one is asked when the one before is down or limits the rate, and nothing was placed there; never after a failed validation. Excludes `issuer`.",
+			},
+			"private_key_pem_wo": schema.StringAttribute{
+				Optional: true, WriteOnly: true, Sensitive: true,
+				MarkdownDescription: "A private key (PEM) of your own; write-only: it is in neither state, plan nor storage, and has to be there whenever a certificate is ordered. Needs `private_key_pem_wo_version`; excludes `private_key` and `csr_pem`.",
+			},
+			"private_key_pem_wo_version": schema.Int64Attribute{
+				Optional:            true,
+				MarkdownDescription: "Version of `private_key_pem_wo`. Changing it orders a certificate for the key that is there then.",
+			},
 			"csr_pem": schema.StringAttribute{
 				Optional:            true,
 				MarkdownDescription: "A certificate signing request (PEM) made elsewhere; then no private key is generated or kept. Excludes `private_key`. Changing its key orders a new certificate in place.",
 			},
 			"private_key": privateKeyAttribute(),
 			"renewal":     renewalAttribute(),
+			"carry_over": schema.BoolAttribute{
+				Optional:            true,
+				MarkdownDescription: "Whether to ask the CA to add the days left on the old certificate to the new one, within the longest life allowed on the day. A CA that does not do that issues its usual life, and a warning says so; `carried_over_days` is what was granted. Default: `false`.",
+			},
+			"profile": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: "Certificate profile to ask the CA for. Default: that of the issuer. Changing it orders a new certificate in place.",
+			},
+			"preferred_chain": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: "Common name of the root whose chain is preferred, where the CA offers several. Default: the CA's first. Changing it orders a new certificate in place.",
+			},
+			"must_staple": schema.BoolAttribute{
+				Optional:            true,
+				MarkdownDescription: "Whether to ask for the TLS feature extension (OCSP must staple, RFC 7633); some CAs refuse it. Default: `false`. Changing it orders a new certificate in place.",
+			},
+			"keep_generations": schema.Int64Attribute{
+				Optional: true, Validators: []validator.Int64{int64validator.Between(1, 1000)},
+				MarkdownDescription: "How many generations' private keys stay in the storage, the current one included. Default: `3`.",
+			},
+			"revoke_on_destroy": schema.BoolAttribute{
+				Optional:            true,
+				MarkdownDescription: "Whether destroying revokes the certificate. One that is revoked already is a success. Default: `false`.",
+			},
+			"revocation_reason": schema.StringAttribute{
+				Optional: true, Validators: []validator.String{stringvalidator.OneOf(revocationReasons()...)},
+				MarkdownDescription: "Why it is revoked: one of `" + strings.Join(revocationReasons(), "`, `") + "`. Default: `unspecified`.",
+			},
 			"wait_timeout": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{durationValidator{}},
 				MarkdownDescription: "How long an apply waits for the CA, as a duration such as `90s` or `10m`. An order that takes longer is recorded and the next apply goes on with it. Default: `10m`.",
@@ -60,6 +99,10 @@ func renewalAttribute() schema.Attribute {
 				Optional: true, Validators: []validator.Int64{int64validator.Between(1, 398)},
 				MarkdownDescription: "Renew so many days before the expiry, or earlier if the CA asks for it. A window that does not fit into the life of the certificate becomes a third of the life. " +
 					"Default: when the CA suggests (ARI); without a suggestion 30 days for lives of 90 days and more, a third of the life below, half of it below ten days.",
+			},
+			"force_token": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: "Change it to any other text to renew now, and to try again at once after repeated rejections. Default: none.",
 			},
 			"use_ari": schema.BoolAttribute{
 				Optional:            true,
@@ -91,117 +134,5 @@ func privateKeyAttribute() schema.Attribute {
 				MarkdownDescription: "Who can have the key: `storage` keeps it in the provider's storage only, `state` **also writes it to Terraform's state** as `private_key_pem`. Default: `storage`.",
 			},
 		},
-	}
-}
-
-// renewalOutputs adds the computed attributes to the arguments.
-func renewalOutputs(attributes map[string]schema.Attribute) map[string]schema.Attribute {
-	for name, description := range map[string]string{
-		"id":                 "Identity of the certificate, the same for all its generations.",
-		"status":             "`issued`, or where an unfinished order stands: `awaiting_validation`, `issuing`.",
-		"status_reason":      "Why the status is not `issued`.",
-		"certificate_pem":    "The certificate alone, PEM.",
-		"chain_pem":          "The intermediate certificates, PEM, in the order a server sends them.",
-		"fullchain_pem":      "`certificate_pem` and `chain_pem`, as servers like nginx want it.",
-		"private_key_id":     "Identity of the private key in the provider's storage, for `certificate_deployment`. It is not the key.",
-		"serial_number":      "Serial number in hex.",
-		"fingerprint_sha256": "SHA-256 fingerprint of the certificate in hex.",
-		"not_before":         "Start of the validity (RFC 3339, UTC).",
-		"not_after":          "End of the validity (RFC 3339, UTC).",
-		"renew_at":           "When the certificate becomes due (RFC 3339, UTC).",
-		"renew_reason":       "Why the certificate is due; null while it is not.",
-		"window_opens_at":    "When the renewal window opens (RFC 3339, UTC).",
-		"reminder_at":        "The second calendar day after the window opens, when a renewal that is still open should worry somebody (RFC 3339, UTC).",
-		"issuer_used":        "Name of the issuer the certificate came from; null for an imported one.",
-	} {
-		attributes[name] = schema.StringAttribute{Computed: true, MarkdownDescription: description}
-	}
-	attributes["private_key_pem"] = schema.StringAttribute{
-		Computed: true, Sensitive: true,
-		MarkdownDescription: "The private key, PEM; only with `custody = \"state\"`, null otherwise.",
-	}
-	attributes["generation"] = schema.Int64Attribute{
-		Computed:            true,
-		MarkdownDescription: "How many certificates this resource has had, the current one included.",
-	}
-	previous := map[string]schema.Attribute{}
-	for name, description := range map[string]string{
-		"serial_number":      "Its serial number in hex.",
-		"fingerprint_sha256": "Its SHA-256 fingerprint in hex.",
-		"not_after":          "When it expires (RFC 3339, UTC).",
-	} {
-		previous[name] = schema.StringAttribute{Computed: true, MarkdownDescription: description}
-	}
-	attributes["previous"] = schema.SingleNestedAttribute{
-		Computed: true, Attributes: previous,
-		MarkdownDescription: "The certificate before this one. It is not revoked and stays valid until it expires.",
-	}
-	return attributes
-}
-
-// ValidateConfig refuses what can be refused without asking anybody.
-func (r *renewalResource) ValidateConfig(ctx context.Context, request resource.ValidateConfigRequest, response *resource.ValidateConfigResponse) {
-	var m renewalModel
-	response.Diagnostics.Append(request.Config.Get(ctx, &m)...)
-	if response.Diagnostics.HasError() {
-		return
-	}
-	if !m.CSR.IsNull() && !m.PrivateKey.IsNull() {
-		response.Diagnostics.AddAttributeError(path.Root("csr_pem"), "Two sources for the key",
-			"A signing request brings its own key, private_key would generate another one. Keep one of csr_pem and private_key.")
-	}
-	if m.Domains.IsNull() && m.OriginalCertificate.IsNull() && m.CSR.IsNull() {
-		response.Diagnostics.AddAttributeError(path.Root("domains"), "No names for the certificate",
-			"Set domains, or original_certificate_pem or csr_pem to take the names from.")
-	}
-	if !m.OriginalCertificate.IsNull() && !m.OriginalCertificate.IsUnknown() {
-		if _, err := m.original(); err != nil {
-			response.Diagnostics.AddAttributeError(path.Root("original_certificate_pem"), "Not a certificate",
-				fmt.Sprintf("The text cannot be used: %s. Give a certificate in PEM, for instance with file(\"old.pem\").", err))
-		}
-	}
-	if !m.CSR.IsNull() && !m.CSR.IsUnknown() {
-		if _, err := pki.ParseRequest([]byte(m.CSR.ValueString())); err != nil {
-			response.Diagnostics.AddAttributeError(path.Root("csr_pem"), "Not a signing request",
-				fmt.Sprintf("The text cannot be used: %s. Give a request in PEM, as openssl req -new writes it.", err))
-		}
-	}
-	validateDomains(m.Domains, response)
-}
-
-func validateDomains(domains types.Set, response *resource.ValidateConfigResponse) {
-	if domains.IsNull() || domains.IsUnknown() {
-		return
-	}
-	if len(domains.Elements()) == 0 {
-		response.Diagnostics.AddAttributeError(path.Root("domains"), "No names for the certificate", "The set is empty. Write at least one name.")
-	}
-	for _, element := range domains.Elements() {
-		domain, ok := element.(types.String)
-		if !ok || domain.IsUnknown() {
-			continue
-		}
-		if _, err := pki.NormalizeName(domain.ValueString()); err != nil {
-			response.Diagnostics.AddAttributeError(path.Root("domains").AtSetValue(domain), "Not a name for a certificate", err.Error()+".")
-		}
-	}
-}
-
-// durationValidator accepts positive durations as time.ParseDuration reads them.
-type durationValidator struct{}
-
-func (durationValidator) Description(context.Context) string {
-	return "a positive duration such as 90s or 10m"
-}
-
-func (v durationValidator) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
-
-func (v durationValidator) ValidateString(ctx context.Context, request validator.StringRequest, response *validator.StringResponse) {
-	if request.ConfigValue.IsNull() || request.ConfigValue.IsUnknown() {
-		return
-	}
-	if d, err := time.ParseDuration(request.ConfigValue.ValueString()); err != nil || d <= 0 {
-		response.Diagnostics.AddAttributeError(request.Path, "Not a duration",
-			fmt.Sprintf("%q is not %s.", request.ConfigValue.ValueString(), v.Description(ctx)))
 	}
 }

@@ -8,6 +8,7 @@ package issuer
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -41,6 +42,17 @@ type Suggester interface {
 	// counts when it returns an error.
 	Suggest(ctx context.Context, certificate *x509.Certificate) (lifecycle.Suggestion, time.Duration, error)
 }
+
+// Revoker is an Issuer that can revoke what it issued.
+type Revoker interface {
+	// Revoke revokes a certificate for a reason of RFC 5280 §5.3.1. One that is
+	// revoked already is no error.
+	Revoke(ctx context.Context, certificate *x509.Certificate, reason uint) error
+}
+
+// ErrNotOurs says that the CA does not let this account revoke the certificate:
+// the account is gone, or never had it.
+var ErrNotOurs = errors.New("the account may not revoke the certificate")
 
 // Solver makes validation records visible to CAs.
 type Solver interface {

@@ -17,12 +17,21 @@ func keyKey(id string) string    { return "keys/" + id }
 
 // Load reads the journal of an intent; ErrNoJournal when there is none.
 func Load(ctx context.Context, keeper Keeper, i Intent) (Journal, error) {
-	text, err := keeper.Get(ctx, journalKey(i))
+	j, err := LoadJournal(ctx, keeper, i.Key())
+	if err != nil && !errors.Is(err, ErrNoJournal) {
+		return j, fmt.Errorf("the order for %q: %w", i.Names, err)
+	}
+	return j, err
+}
+
+// LoadJournal reads a journal by the key of its intent.
+func LoadJournal(ctx context.Context, keeper Keeper, key string) (Journal, error) {
+	text, err := keeper.Get(ctx, "journals/"+key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Journal{}, ErrNoJournal
 	}
 	if err != nil {
-		return Journal{}, fmt.Errorf("read the journal of the order for %q: %w", i.Names, err)
+		return Journal{}, fmt.Errorf("read the order's journal: %w", err)
 	}
 	return decodeJournal(text)
 }

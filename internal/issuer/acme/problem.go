@@ -21,6 +21,9 @@ const (
 	problemNoAccount     = "urn:ietf:params:acme:error:accountDoesNotExist"
 	problemOrderNotReady = "urn:ietf:params:acme:error:orderNotReady"
 	problemMalformed     = "urn:ietf:params:acme:error:malformed"
+	problemUnauthorized  = "urn:ietf:params:acme:error:unauthorized"
+
+	problemAlreadyRevoked = "urn:ietf:params:acme:error:alreadyRevoked"
 )
 
 // problem returns the CA's problem document inside an error, or nil.

@@ -1,0 +1,33 @@
+package acme
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/base64"
+	"fmt"
+
+	"github.com/go-acme/lego/v4/acme"
+
+	"github.com/certiform/terraform-provider-certificate/internal/issuer"
+)
+
+// Revoke implements issuer.Revoker (RFC 8555 §7.6) with the account's key.
+func (i *Issuer) Revoke(ctx context.Context, certificate *x509.Certificate, reason uint) error {
+	a, err := i.account(ctx)
+	if err != nil {
+		return err
+	}
+	s, err := i.client.open(ctx, a.URL, a.key.Signer())
+	if err != nil {
+		return err
+	}
+	message := acme.RevokeCertMessage{Certificate: base64.RawURLEncoding.EncodeToString(certificate.Raw), Reason: &reason}
+	_, err = call(s, func() (struct{}, error) { return struct{}{}, s.Certificates.Revoke(message) })
+	switch {
+	case err == nil, isProblem(err, problemAlreadyRevoked):
+		return nil
+	case isProblem(err, problemUnauthorized), isProblem(err, problemNoAccount), isGone(err):
+		return fmt.Errorf("revoke at %s: %w: %w", i.config.DirectoryURL, issuer.ErrNotOurs, err)
+	}
+	return fmt.Errorf("revoke at %s: %w", i.config.DirectoryURL, classify(err))
+}

@@ -1,0 +1,219 @@
+package provider
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/certiform/terraform-provider-certificate/internal/deploy"
+	"github.com/certiform/terraform-provider-certificate/internal/order"
+	"github.com/certiform/terraform-provider-certificate/internal/pki"
+)
+
+const importHelp = "Give one of: the path of a PEM file with the certificate and its chain, and after a comma that of its private key if it should be taken into the storage; " +
+	"https://HOST[:PORT] to take what a server serves; lineage:ID for a certificate in the provider's storage. Nothing was changed."
+
+// emptyRenewal is a model in which everything is null, as an import starts with.
+func emptyRenewal() renewalModel {
+	m := renewalModel{
+		PrivateKey: types.ObjectNull(privateKeyAttribute().GetType().(types.ObjectType).AttrTypes),
+		Renewal:    types.ObjectNull(renewalAttribute().GetType().(types.ObjectType).AttrTypes),
+		Issuers:    types.ListNull(types.StringType),
+		Domains:    types.SetNull(types.StringType),
+	}
+	m.noOutputs()
+	return m
+}
+
+// ImportState adopts a certificate from a file, a server, or the storage.
+// Nothing is ordered.
+func (r *renewalResource) ImportState(ctx context.Context, request resource.ImportStateRequest, response *resource.ImportStateResponse) {
+	m := emptyRenewal()
+	var err error
+	switch {
+	case strings.HasPrefix(request.ID, "https://"):
+		err = r.adoptServed(ctx, &m, request.ID)
+	case strings.HasPrefix(request.ID, "lineage:"):
+		err = r.adoptLineage(ctx, &m, strings.TrimPrefix(request.ID, "lineage:"))
+	default:
+		err = r.adoptFiles(ctx, &m, request.ID)
+	}
+	if err != nil {
+		response.Diagnostics.AddError("The certificate could not be imported", err.Error()+". "+importHelp)
+		return
+	}
+	response.Diagnostics.Append(response.State.Set(ctx, &m)...)
+}
+
+// adoptFiles reads "fullchain.pem" or "fullchain.pem,privkey.pem".
+func (r *renewalResource) adoptFiles(ctx context.Context, m *renewalModel, id string) error {
+	file, keyFile, _ := strings.Cut(id, ",")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("read the certificate: %w", err)
+	}
+	keyText := text
+	if keyFile != "" {
+		if keyText, err = os.ReadFile(keyFile); err != nil {
+			return fmt.Errorf("read the private key: %w", err)
+		}
+	}
+	chain, err := pki.ParseCertificates(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	key, err := pki.ParseKey(keyText)
+	if err != nil && (keyFile != "" || !errors.Is(err, pki.ErrNoKey)) {
+		return fmt.Errorf("read the private key: %w", err)
+	}
+	return r.adopt(ctx, m, chain, key)
+}
+
+// adoptServed takes the chain that a server serves for its name.
+func (r *renewalResource) adoptServed(ctx context.Context, m *renewalModel, id string) error {
+	u, err := url.Parse(id)
+	if err != nil || u.Hostname() == "" {
+		return fmt.Errorf("%q is no URL of a server", id)
+	}
+	port := u.Port()
+	if port == "" {
+		port = "443"
+	}
+	server := deploy.Endpoint{Address: net.JoinHostPort(u.Hostname(), port), ServerName: u.Hostname()}
+	if name := u.Query().Get("server_name"); name != "" {
+		server.ServerName = name
+	}
+	found, err := deploy.Probe(ctx, server)
+	if err != nil {
+		return err
+	}
+	return r.adopt(ctx, m, found.Chain, pki.Key{})
+}
+
+// adoptLineage takes the newest certificate of a lineage in the storage.
+func (r *renewalResource) adoptLineage(ctx context.Context, m *renewalModel, id string) error {
+	lineage, err := order.LoadLineage(ctx, r.services.store, id)
+	if err != nil {
+		return err
+	}
+	if len(lineage.Generations) == 0 {
+		return fmt.Errorf("the storage has no certificate of %q", id)
+	}
+	newest := lineage.Generations[len(lineage.Generations)-1]
+	if newest.Journal == "" {
+		return fmt.Errorf("the storage has only the private key of %q, which was imported; import its file", id)
+	}
+	j, err := order.LoadJournal(ctx, r.services.store, newest.Journal)
+	if err != nil {
+		return err
+	}
+	chain, err := pki.ParseCertificates(j.Certificate)
+	if err != nil {
+		return err
+	}
+	m.ID, m.Generation = types.StringValue(id), types.Int64Value(int64(len(lineage.Generations)))
+	m.setIssued(chain, j.KeyID)
+	m.CarriedOverDays = types.Int64Value(0)
+	for name := range r.services.issuers {
+		if open, err := r.services.issuer(name); err == nil && open.ID() == newest.Issuer {
+			m.IssuerUsed = types.StringValue(name)
+		}
+	}
+	return m.setDomains(ctx, chain[0])
+}
+
+// adopt makes a certificate from elsewhere the first generation of a model. A
+// private key that comes with it is taken into the storage.
+func (r *renewalResource) adopt(ctx context.Context, m *renewalModel, certificates []*x509.Certificate, key pki.Key) error {
+	chain, err := pki.OrderChain(certificates)
+	if err != nil {
+		return err
+	}
+	// Derived from the certificate, so that adopting again finds the same.
+	sum := sha256.Sum256([]byte("imported " + pki.Fingerprint(chain[0])))
+	identity, keyID := hex.EncodeToString(sum[:10]), ""
+	if !key.Empty() {
+		if err := key.Matches(chain[0]); err != nil {
+			return err
+		}
+		keyID = identity
+		if err := order.StoreKey(ctx, r.services.store, keyID, key); err != nil {
+			return err
+		}
+		g := order.Generation{Fingerprint: pki.Fingerprint(chain[0]), KeyID: keyID, NotAfter: chain[0].NotAfter}
+		if err := order.AddGeneration(ctx, r.services.store, identity, g); err != nil {
+			return err
+		}
+	}
+	m.ID, m.Generation = types.StringValue(identity), types.Int64Value(1)
+	m.setIssued(chain, keyID)
+	m.CarriedOverDays = types.Int64Value(0)
+	return m.setDomains(ctx, chain[0])
+}
+
+func (m *renewalModel) setDomains(ctx context.Context, leaf *x509.Certificate) error {
+	var diags diag.Diagnostics
+	m.Domains, diags = types.SetValueFrom(ctx, types.StringType, pki.NameSet(pki.Names(leaf)))
+	if diags.HasError() {
+		return diagError(diags)
+	}
+	return nil
+}
+
+// acmeCertificate is what is taken of the state of an acme_certificate.
+type acmeCertificate struct {
+	CertificatePEM string `json:"certificate_pem"`
+	IssuerPEM      string `json:"issuer_pem"`
+	PrivateKeyPEM  string `json:"private_key_pem"`
+}
+
+// MoveState adopts an acme_certificate of the vancluever/acme provider: the
+// certificate stays in force, nothing is ordered, and its private key moves
+// from state into the provider's storage.
+func (r *renewalResource) MoveState(context.Context) []resource.StateMover {
+	return []resource.StateMover{{StateMover: func(ctx context.Context, request resource.MoveStateRequest, response *resource.MoveStateResponse) {
+		if request.SourceTypeName != "acme_certificate" || !strings.HasSuffix(request.SourceProviderAddress, "/vancluever/acme") {
+			return
+		}
+		var source acmeCertificate
+		if err := json.Unmarshal(request.SourceRawState.JSON, &source); err != nil {
+			response.Diagnostics.AddError("The certificate could not be moved", "The state of the acme_certificate cannot be read. Nothing was changed.")
+			return
+		}
+		m := emptyRenewal()
+		if err := r.adoptMoved(ctx, &m, source); err != nil {
+			response.Diagnostics.AddError("The certificate could not be moved", err.Error()+". Nothing was changed.")
+			return
+		}
+		response.Diagnostics.Append(response.TargetState.Set(ctx, &m)...)
+	}}}
+}
+
+func (r *renewalResource) adoptMoved(ctx context.Context, m *renewalModel, source acmeCertificate) error {
+	if r.services == nil {
+		return errors.New("the provider is not configured")
+	}
+	chain, err := pki.ParseCertificates([]byte(source.CertificatePEM + "\n" + source.IssuerPEM))
+	if err != nil {
+		return err
+	}
+	var key pki.Key
+	if source.PrivateKeyPEM != "" {
+		if key, err = pki.ParseKey([]byte(source.PrivateKeyPEM)); err != nil {
+			return fmt.Errorf("its private key: %w", err)
+		}
+	}
+	return r.adopt(ctx, m, chain, key)
+}

@@ -1,0 +1,98 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/certiform/terraform-provider-certificate/internal/pki"
+)
+
+// ValidateConfig refuses what can be refused without asking anybody.
+func (r *renewalResource) ValidateConfig(ctx context.Context, request resource.ValidateConfigRequest, response *resource.ValidateConfigResponse) {
+	var m renewalModel
+	response.Diagnostics.Append(request.Config.Get(ctx, &m)...)
+	if response.Diagnostics.HasError() {
+		return
+	}
+	if !m.CSR.IsNull() && !m.PrivateKey.IsNull() {
+		response.Diagnostics.AddAttributeError(path.Root("csr_pem"), "Two sources for the key",
+			"A signing request brings its own key, private_key would generate another one. Keep one of csr_pem and private_key.")
+	}
+	if !m.PrivateKeyWO.IsNull() && (!m.CSR.IsNull() || !m.PrivateKey.IsNull()) {
+		response.Diagnostics.AddAttributeError(path.Root("private_key_pem_wo"), "Two sources for the key",
+			"Keep one of private_key_pem_wo, csr_pem and private_key.")
+	}
+	if m.PrivateKeyWO.IsNull() != m.WOVersion.IsNull() {
+		response.Diagnostics.AddAttributeError(path.Root("private_key_pem_wo_version"), "Key and version belong together",
+			"Set both private_key_pem_wo and private_key_pem_wo_version, or neither: the version is how a change of the key is noticed.")
+	}
+	if !m.PrivateKeyWO.IsNull() && !m.PrivateKeyWO.IsUnknown() {
+		if _, err := pki.ParseKey([]byte(m.PrivateKeyWO.ValueString())); err != nil {
+			response.Diagnostics.AddAttributeError(path.Root("private_key_pem_wo"), "Not a private key",
+				fmt.Sprintf("The text cannot be used: %s. Give a private key in PEM.", err))
+		}
+	}
+	if !m.Issuer.IsNull() && !m.Issuers.IsNull() {
+		response.Diagnostics.AddAttributeError(path.Root("issuers"), "Issuer named twice", "Keep one of issuer and issuers.")
+	}
+	if m.Domains.IsNull() && m.OriginalCertificate.IsNull() && m.CSR.IsNull() {
+		response.Diagnostics.AddAttributeError(path.Root("domains"), "No names for the certificate",
+			"Set domains, or original_certificate_pem or csr_pem to take the names from.")
+	}
+	if !m.OriginalCertificate.IsNull() && !m.OriginalCertificate.IsUnknown() {
+		if _, err := m.original(); err != nil {
+			response.Diagnostics.AddAttributeError(path.Root("original_certificate_pem"), "Not a certificate",
+				fmt.Sprintf("The text cannot be used: %s. Give a certificate in PEM, for instance with file(\"old.pem\").", err))
+		}
+	}
+	if !m.CSR.IsNull() && !m.CSR.IsUnknown() {
+		if _, err := pki.ParseRequest([]byte(m.CSR.ValueString())); err != nil {
+			response.Diagnostics.AddAttributeError(path.Root("csr_pem"), "Not a signing request",
+				fmt.Sprintf("The text cannot be used: %s. Give a request in PEM, as openssl req -new writes it.", err))
+		}
+	}
+	validateDomains(m.Domains, response)
+}
+
+func validateDomains(domains types.Set, response *resource.ValidateConfigResponse) {
+	if domains.IsNull() || domains.IsUnknown() {
+		return
+	}
+	if len(domains.Elements()) == 0 {
+		response.Diagnostics.AddAttributeError(path.Root("domains"), "No names for the certificate", "The set is empty. Write at least one name.")
+	}
+	for _, element := range domains.Elements() {
+		domain, ok := element.(types.String)
+		if !ok || domain.IsUnknown() {
+			continue
+		}
+		if _, err := pki.NormalizeName(domain.ValueString()); err != nil {
+			response.Diagnostics.AddAttributeError(path.Root("domains").AtSetValue(domain), "Not a name for a certificate", err.Error()+".")
+		}
+	}
+}
+
+// durationValidator accepts positive durations as time.ParseDuration reads them.
+type durationValidator struct{}
+
+func (durationValidator) Description(context.Context) string {
+	return "a positive duration such as 90s or 10m"
+}
+
+func (v durationValidator) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
+
+func (v durationValidator) ValidateString(ctx context.Context, request validator.StringRequest, response *validator.StringResponse) {
+	if request.ConfigValue.IsNull() || request.ConfigValue.IsUnknown() {
+		return
+	}
+	if d, err := time.ParseDuration(request.ConfigValue.ValueString()); err != nil || d <= 0 {
+		response.Diagnostics.AddAttributeError(request.Path, "Not a duration",
+			fmt.Sprintf("%q is not %s.", request.ConfigValue.ValueString(), v.Description(ctx)))
+	}
+}
