@@ -110,6 +110,7 @@ func (i *Issuer) Step(ctx context.Context, j order.Journal) (order.Journal, erro
 		next, err := i.place(s, a, j)
 		if isProblem(err, problemNoAccount) {
 			// Deactivated accounts answer unauthorized instead and stay an error.
+			j.Wait = slower(j.Wait)
 			return j, i.forgetAccount(ctx, a.URL)
 		}
 		return next, err
@@ -123,13 +124,17 @@ func (i *Issuer) Step(ctx context.Context, j order.Journal) (order.Journal, erro
 		return j, nil
 	}
 	next, p, err := i.advance(s, j, p)
+	if isProblem(err, problemNoAccount) {
+		next.Status, next.Detail = order.StatusExpired, "the CA no longer knows the account of the order"
+		return next, i.forgetAccount(ctx, a.URL)
+	}
 	text, encodeErr := json.Marshal(p)
 	if encodeErr != nil {
 		return j, errors.Join(err, encodeErr)
 	}
 	next.Progress = text
 	if err != nil {
-		return next, fmt.Errorf("order %s: %w", j.OrderID, withRetryHint(err))
+		return next, fmt.Errorf("order %s: %w", j.OrderID, withRetryHint(s, err))
 	}
 	return next, nil
 }
@@ -163,7 +168,7 @@ func (i *Issuer) place(s *session, a account, j order.Journal) (order.Journal, e
 		return s.Orders.NewWithOptions(j.Intent.Names, options)
 	})
 	if err != nil {
-		err = fmt.Errorf("place the order at %s: %w", i.config.DirectoryURL, withRetryHint(err))
+		err = fmt.Errorf("place the order at %s: %w", i.config.DirectoryURL, withRetryHint(s, err))
 		if refused(err) {
 			j.Status, j.Detail = order.StatusRejected, describe(problem(err))
 		}
@@ -220,18 +225,18 @@ func (i *Issuer) poll(s *session, j order.Journal, p progress) (order.Journal, e
 	if err != nil {
 		return j, err
 	}
-	return i.follow(s, j, p, current.Order)
+	return i.follow(s, j, p, current.Order, j.OrderID)
 }
 
-// follow acts on the state of an order (RFC 8555 §7.1.6).
-func (i *Issuer) follow(s *session, j order.Journal, p progress, current acme.Order) (order.Journal, error) {
+// follow acts on the state of an order (RFC 8555 §7.1.6) as url answered it.
+func (i *Issuer) follow(s *session, j order.Journal, p progress, current acme.Order, url string) (order.Journal, error) {
 	switch current.Status {
 	case acme.StatusPending:
-		return wait(s, j, order.StatusAwaitingValidation), nil
+		return wait(s, j, order.StatusAwaitingValidation, url), nil
 	case acme.StatusReady:
 		return i.finalize(s, j, p)
 	case acme.StatusProcessing:
-		return wait(s, j, order.StatusIssuing), nil
+		return wait(s, j, order.StatusIssuing, url), nil
 	case acme.StatusValid:
 		return i.download(s, j, current.Certificate)
 	default:
@@ -245,19 +250,21 @@ const (
 	slowestPoll = 5 * time.Second
 )
 
-// wait sets the time until the next poll: as long as the CA asks, else from a
-// few milliseconds up to five seconds, starting over when the status changes.
-func wait(s *session, j order.Journal, status order.Status) order.Journal {
-	if asked := s.retryAfterOf(j.OrderID); asked > 0 {
+// wait sets the time until the next poll: as long as the CA asked in its answer
+// at url, else from a few milliseconds up to five seconds, starting over when the status changes.
+func wait(s *session, j order.Journal, status order.Status, url string) order.Journal {
+	if asked := s.retryAfterOf(url); asked > 0 {
 		j.Wait = asked
 	} else if j.Status != status || j.Wait < firstPoll {
 		j.Wait = firstPoll
 	} else {
-		j.Wait = min(j.Wait*3, slowestPoll)
+		j.Wait = slower(j.Wait)
 	}
 	j.Status = status
 	return j
 }
+
+func slower(wait time.Duration) time.Duration { return min(max(3*wait, firstPoll), slowestPoll) }
 
 // authorize reads all authorizations (RFC 8555 §7.5) and notes the records of
 // those that are still pending.
@@ -340,7 +347,7 @@ func (i *Issuer) finalize(s *session, j order.Journal, p progress) (order.Journa
 	current, err := call(s, func() (acme.ExtendedOrder, error) { return s.Orders.UpdateForCSR(p.Finalize, j.Request) })
 	switch {
 	case isProblem(err, problemOrderNotReady):
-		return wait(s, j, order.StatusIssuing), nil
+		return wait(s, j, order.StatusIssuing, p.Finalize), nil
 	case refused(err):
 		j.Status, j.Detail = order.StatusRejected, describe(problem(err))
 		return j, nil
@@ -348,9 +355,9 @@ func (i *Issuer) finalize(s *session, j order.Journal, p progress) (order.Journa
 		return j, fmt.Errorf("finalize: %w", err)
 	case current.Status == acme.StatusReady:
 		// An answer from before the request took effect.
-		return wait(s, j, order.StatusIssuing), nil
+		return wait(s, j, order.StatusIssuing, p.Finalize), nil
 	}
-	return i.follow(s, j, p, current.Order)
+	return i.follow(s, j, p, current.Order, p.Finalize)
 }
 
 // download fetches the chain the CA sends by default (RFC 8555 §7.4.2).

@@ -76,24 +76,28 @@ func adviseReach(err error) error {
 	return fmt.Errorf("%w; check directory_url, and that this machine can reach it", err)
 }
 
-// withRetryHint adds the time a rate limit ends to its error.
-func withRetryHint(err error) error {
-	var limited *acme.RateLimitedError
-	if errors.As(err, &limited) && limited.RetryAfter != "" {
-		return fmt.Errorf("%w%s", err, retryHint(limited.RetryAfter))
+// withRetryHint adds to an error how long the CA asks to leave it alone.
+func withRetryHint(s *session, err error) error {
+	details := problem(err)
+	if details == nil {
+		return err
+	}
+	if wait := s.retryAfterOf(details.URL); wait > 0 {
+		return fmt.Errorf("%w%s", err, retryHint(wait, time.Now()))
 	}
 	return err
 }
 
-func retryHint(header string) string {
-	if header == "" {
+func retryHint(wait time.Duration, now time.Time) string {
+	if wait <= 0 {
 		return ""
 	}
-	if seconds, err := strconv.Atoi(header); err == nil {
-		return fmt.Sprintf(" (the CA asks to retry after %s)", time.Duration(seconds)*time.Second)
-	}
-	return fmt.Sprintf(" (the CA asks to retry after %s)", header)
+	return fmt.Sprintf(" (the CA asks to wait %s, until %s)", wait.Round(time.Second), now.Add(wait).Round(time.Second).UTC().Format("2006-01-02 15:04:05 MST"))
 }
+
+// longestRetryAfter stands for whatever is longer, which a time.Duration may
+// not hold.
+const longestRetryAfter = 100 * 365 * 24 * time.Hour
 
 // parseRetryAfter reads a Retry-After header (RFC 9110 §10.2.3): seconds or a
 // date.
@@ -101,11 +105,12 @@ func parseRetryAfter(header string, now time.Time) (time.Duration, bool) {
 	if header == "" {
 		return 0, false
 	}
-	if seconds, err := strconv.Atoi(header); err == nil && seconds >= 0 {
-		return time.Duration(seconds) * time.Second, true
+	seconds, err := strconv.ParseUint(header, 10, 64)
+	if err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(seconds, uint64(longestRetryAfter/time.Second))) * time.Second, true
 	}
 	if at, err := http.ParseTime(header); err == nil {
-		return max(at.Sub(now), 0), true
+		return min(max(at.Sub(now), 0), longestRetryAfter), true
 	}
 	return 0, false
 }
