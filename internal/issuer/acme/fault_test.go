@@ -63,10 +63,13 @@ func TestIssue_lostAnswers(t *testing.T) {
 			}
 			wantNoRecords(t, l, "www.example.test")
 			j := mustRun(t, newRunner(t, l), wish("www.example.test"))
-			if broken.OrderID != "" && j.OrderID != broken.OrderID {
+			// The CA may look for a record that went with the failed run; then
+			// the order is over.
+			invalid := kind == "chalZ" && g.placed() == 2
+			if broken.OrderID != "" && j.OrderID != broken.OrderID && !invalid {
 				t.Errorf("order %s, want %s", j.OrderID, broken.OrderID)
 			}
-			if g.placed() != 1 || l.CA.Issued() != 1 {
+			if (g.placed() != 1 && !invalid) || l.CA.Issued() != 1 {
 				t.Errorf("%d orders and %d certificates, want 1 and 1", g.placed(), l.CA.Issued())
 			}
 			wantNoRecords(t, l, "www.example.test")
