@@ -64,6 +64,51 @@ func TestRun_rejectedWithAnErrorIsStillRejected(t *testing.T) {
 	}
 }
 
+// A step that waits for something ends with the wait, and that is no failure;
+// but a refusal is one, even when it comes at the last moment.
+func TestRun_waitEndsInTheMiddleOfAStep(t *testing.T) {
+	for sentence, test := range map[string]struct {
+		status Status
+		is     error
+	}{
+		"still waiting":           {StatusAwaitingValidation, nil},
+		"refused at the last one": {StatusRejected, ErrRejected},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ca, keeper := newCA(t), newMemory()
+				runner := newRunner(ca, keeper)
+				runner.Issuer = patientIssuer{ca, test.status}
+				w := wish("a.example.com")
+				begun := time.Now()
+				j, _, err := runner.Run(t.Context(), w)
+				if !errors.Is(err, test.is) || (err != nil) != (test.is != nil) || j.Status != test.status {
+					t.Errorf("status %s, %v, want %s, %v", j.Status, err, test.status, test.is)
+				}
+				if took := time.Since(begun); took != w.Wait {
+					t.Errorf("it took %s, want %s", took, w.Wait)
+				}
+				saved, err := Load(t.Context(), keeper, j.Intent)
+				if err != nil || saved.Status != test.status || (test.is == nil && !strings.Contains(saved.Detail, "injected")) {
+					t.Errorf("kept: status %s, detail %q, %v", saved.Status, saved.Detail, err)
+				}
+			})
+		})
+	}
+}
+
+// patientIssuer does a step that lasts as long as it may.
+type patientIssuer struct {
+	*fakeCA
+	status Status
+}
+
+func (p patientIssuer) Step(ctx context.Context, j Journal) (Journal, error) {
+	<-ctx.Done()
+	j.Status = p.status
+	return j, errInjected
+}
+
 // rejectingIssuer says that the order is over and why, both at once.
 type rejectingIssuer struct{ *fakeCA }
 

@@ -270,7 +270,7 @@ func (r *Runner) drive(ctx context.Context, j Journal, wait time.Duration) (Jour
 	defer cancel()
 	for {
 		next, err := r.Issuer.Step(waiting, j)
-		over := waiting.Err() != nil && ctx.Err() == nil
+		over := waiting.Err() != nil && ctx.Err() == nil && !next.Status.Final()
 		if err != nil && over {
 			next.Detail = err.Error()
 		}

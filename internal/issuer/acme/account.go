@@ -141,7 +141,7 @@ func (i *Issuer) register(s *session) (string, error) {
 	}
 	created, err := call(s, func() (acme.ExtendedAccount, error) { return s.Accounts.New(request) })
 	if err != nil {
-		return "", fmt.Errorf("register an account at %s: %w", i.config.DirectoryURL, classify(err))
+		return "", fmt.Errorf("register an account at %s: %w", i.config.DirectoryURL, classify(s, err))
 	}
 	if created.Location == "" {
 		return "", fmt.Errorf("register an account at %s: the CA named no account URL", i.config.DirectoryURL)

@@ -9,7 +9,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -21,60 +20,10 @@ import (
 	"github.com/go-acme/lego/v4/registration"
 
 	"github.com/certiform/terraform-provider-certificate/internal/challenge"
-	"github.com/certiform/terraform-provider-certificate/internal/custody"
-	"github.com/certiform/terraform-provider-certificate/internal/issuer/acme"
 	"github.com/certiform/terraform-provider-certificate/internal/lab"
 	"github.com/certiform/terraform-provider-certificate/internal/order"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
-
-// newRunner prepares orders at a lab's CA, with the provider's own parts.
-func newRunner(t testing.TB, l *lab.Lab) *order.Runner {
-	t.Helper()
-	store, err := custody.Open(custody.Options{Directory: l.StorageDirectory()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	publisher, err := challenge.NewResponder(l.ResponderURL, l.ResponderToken)
-	if err != nil {
-		t.Fatal(err)
-	}
-	logger := slog.New(slog.DiscardHandler)
-	solver := &challenge.Solver{Publisher: publisher, Resolver: resolver(t, l), Logger: logger, Patience: 10 * time.Second}
-	config := acme.Config{DirectoryURL: l.DirectoryURL, CABundle: string(l.CABundle), TermsOfServiceAgreed: true}
-	issuer, err := acme.New(config, store, solver, logger)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &order.Runner{Issuer: issuer, Keeper: store, Logger: logger, Now: time.Now}
-}
-
-func resolver(t testing.TB, l *lab.Lab) *challenge.Resolver {
-	t.Helper()
-	return &challenge.Resolver{Servers: []string{l.DNS}, AuthoritativePort: int(l.Responder.Addr().Port())}
-}
-
-func newLab(t testing.TB, options lab.Options) *lab.Lab {
-	t.Helper()
-	l, err := lab.Start(t.Context(), options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return l
-}
-
-func names(prefix string, count int) []string {
-	list := make([]string, count)
-	for n := range list {
-		list[n] = fmt.Sprintf("%s-%d.example.test", prefix, n)
-	}
-	return list
-}
 
 // BenchmarkOrder is one certificate from intent to journal, key, storage and
 // propagation included.

@@ -88,7 +88,10 @@ func (c *client) open(ctx context.Context, accountURL string, key crypto.Signer)
 func call[T any](s *session, request func() (T, error)) (T, error) {
 	for attempt := 1; ; attempt++ {
 		result, err := request()
-		if !errors.Is(err, errBadNonce) || attempt == maxNonceRetries || s.ctx.Err() != nil {
+		if ended := s.ctx.Err(); ended != nil && err != nil && !errors.Is(err, ended) {
+			return result, fmt.Errorf("%w: %w", ended, err) // not all of lego's errors wrap
+		}
+		if !errors.Is(err, errBadNonce) || attempt == maxNonceRetries {
 			return result, err
 		}
 	}
@@ -103,43 +106,61 @@ func (s *session) RoundTrip(request *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
-		return synthetic(request, http.Header{"Content-Type": {"application/json"}}, body), nil
+		return reply(request, answer{code: http.StatusOK, status: "200 OK", header: http.Header{"Content-Type": {"application/json"}}, body: body}), nil
 	}
 	if request.Method == http.MethodHead {
 		if nonce := s.client.takeNonce(); nonce != "" {
-			return synthetic(request, http.Header{"Replay-Nonce": {nonce}}, nil), nil
+			return reply(request, answer{code: http.StatusOK, status: "200 OK", header: http.Header{"Replay-Nonce": {nonce}}}), nil
 		}
 	}
-	response, body, err := s.client.do(request.WithContext(s.ctx))
+	got, err := s.client.do(request.WithContext(s.ctx))
 	if err != nil {
 		return nil, err
 	}
 	if request.Method != http.MethodHead {
 		// lego's own store would keep the nonce for this session alone.
-		s.client.putNonce(response.Header.Get("Replay-Nonce"))
-		response.Header.Del("Replay-Nonce")
+		s.client.putNonce(got.header.Get("Replay-Nonce"))
+		got.header.Del("Replay-Nonce")
 	}
-	if response.StatusCode == http.StatusBadRequest && problemType(body) == acme.BadNonceErr {
+	if got.code == http.StatusBadRequest && problemType(got.body) == acme.BadNonceErr {
 		return nil, errBadNonce
 	}
-	s.keepRetryAfter(request.URL.String(), response.Header.Get("Retry-After"))
-	response.Body = io.NopCloser(bytes.NewReader(body))
-	return response, nil
+	s.keepRetryAfter(request.URL.String(), got.header.Get("Retry-After"))
+	return reply(request, got), nil
 }
 
-func (c *client) do(request *http.Request) (*http.Response, []byte, error) {
+// answer is a response whose body was read whole.
+type answer struct {
+	code   int
+	status string
+	header http.Header
+	body   []byte
+}
+
+func (c *client) do(request *http.Request) (answer, error) {
 	ctx, cancel := context.WithTimeout(request.Context(), requestTimeout)
 	defer cancel()
 	response, err := c.http.Transport.RoundTrip(request.WithContext(ctx))
 	if err != nil {
-		return nil, nil, err
+		return answer{}, err
 	}
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxResponse))
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the answer of %s: %w", request.URL, err)
+		return answer{}, fmt.Errorf("read the answer of %s: %w", request.URL, err)
 	}
-	return response, body, nil
+	return answer{response.StatusCode, response.Status, response.Header, body}, nil
+}
+
+// unavailableError is the answer of a CA that does not show its directory.
+type unavailableError struct {
+	status string
+	wait   time.Duration // how long it asks to be left alone, 0 when it does not
+	at     time.Time
+}
+
+func (e *unavailableError) Error() string {
+	return "the CA answers " + e.status + retryHint(e.wait, e.at)
 }
 
 // fetchDirectory returns the directory's JSON (RFC 8555 §7.1.1), from memory
@@ -155,21 +176,23 @@ func (c *client) fetchDirectory(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	response, body, err := c.do(request) //nolint:bodyclose // do closes it
+	got, err := c.do(request)
 	if err != nil {
 		return nil, err
 	}
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the CA answers %s%s", response.Status, retryHint(response.Header.Get("Retry-After")))
+	if got.code != http.StatusOK {
+		now := time.Now()
+		wait, _ := parseRetryAfter(got.header.Get("Retry-After"), now)
+		return nil, &unavailableError{status: got.status, wait: wait, at: now}
 	}
 	var directory acme.Directory
-	if err := json.Unmarshal(body, &directory); err != nil || directory.NewOrderURL == "" {
+	if err := json.Unmarshal(got.body, &directory); err != nil || directory.NewOrderURL == "" {
 		return nil, errors.New("this is no ACME directory")
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.directory = body
-	return body, nil
+	c.directory = got.body
+	return got.body, nil
 }
 
 func (c *client) takeNonce() string {
@@ -198,6 +221,8 @@ func (s *session) keepRetryAfter(url, header string) {
 	defer s.mu.Unlock()
 	if ok {
 		s.retryAfter[url] = wait
+	} else {
+		delete(s.retryAfter, url)
 	}
 }
 
@@ -207,10 +232,11 @@ func (s *session) retryAfterOf(url string) time.Duration {
 	return s.retryAfter[url]
 }
 
-func synthetic(request *http.Request, header http.Header, body []byte) *http.Response {
+// reply is an answer in the form lego reads it.
+func reply(request *http.Request, a answer) *http.Response {
 	return &http.Response{
-		StatusCode: http.StatusOK, Status: "200 OK", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: header, Request: request, ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)),
+		StatusCode: a.code, Status: a.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: a.header, Request: request, ContentLength: int64(len(a.body)), Body: io.NopCloser(bytes.NewReader(a.body)),
 	}
 }
 

@@ -108,6 +108,7 @@ func (i *Issuer) Step(ctx context.Context, j order.Journal) (order.Journal, erro
 		next, err := i.place(s, a, j)
 		if isProblem(err, problemNoAccount) {
 			// Deactivated accounts answer unauthorized instead and stay an error.
+			j.Wait = slower(j.Wait)
 			return j, i.forgetAccount(ctx, a.URL)
 		}
 		return next, err
@@ -121,13 +122,17 @@ func (i *Issuer) Step(ctx context.Context, j order.Journal) (order.Journal, erro
 		return j, nil
 	}
 	next, p, err := i.advance(s, j, p)
+	if isProblem(err, problemNoAccount) {
+		next.Status, next.Detail = order.StatusExpired, "the CA no longer knows the account of the order"
+		return next, i.forgetAccount(ctx, a.URL)
+	}
 	text, encodeErr := json.Marshal(p)
 	if encodeErr != nil {
 		return j, errors.Join(err, encodeErr)
 	}
 	next.Progress = text
 	if err != nil {
-		return next, fmt.Errorf("order %s: %w", j.OrderID, classify(err))
+		return next, fmt.Errorf("order %s: %w", j.OrderID, classify(s, err))
 	}
 	return next, nil
 }
@@ -169,7 +174,7 @@ func (i *Issuer) place(s *session, a account, j order.Journal) (order.Journal, e
 			j.Detail = fmt.Sprintf("%s does not take the order: %s", i.config.DirectoryURL, describe(problem(err)))
 			return j, nil
 		}
-		return j, fmt.Errorf("place the order at %s: %w", i.config.DirectoryURL, classify(err))
+		return j, fmt.Errorf("place the order at %s: %w", i.config.DirectoryURL, classify(s, err))
 	}
 	j.OrderID, j.Status = created.Location, order.StatusAwaitingValidation
 	p := progress{Phase: phaseAuthorize, AccountURL: a.URL, Authorizations: created.Authorizations, Finalize: created.Finalize}
@@ -222,18 +227,18 @@ func (i *Issuer) poll(s *session, j order.Journal, p progress) (order.Journal, e
 	if err != nil {
 		return j, err
 	}
-	return i.follow(s, j, p, current.Order)
+	return i.follow(s, j, p, current.Order, j.OrderID)
 }
 
-// follow acts on the state of an order (RFC 8555 §7.1.6).
-func (i *Issuer) follow(s *session, j order.Journal, p progress, current acme.Order) (order.Journal, error) {
+// follow acts on the state of an order (RFC 8555 §7.1.6) as url answered it.
+func (i *Issuer) follow(s *session, j order.Journal, p progress, current acme.Order, url string) (order.Journal, error) {
 	switch current.Status {
 	case acme.StatusPending:
-		return wait(s, j, order.StatusAwaitingValidation), nil
+		return wait(s, j, order.StatusAwaitingValidation, url), nil
 	case acme.StatusReady:
 		return i.finalize(s, j, p)
 	case acme.StatusProcessing:
-		return wait(s, j, order.StatusIssuing), nil
+		return wait(s, j, order.StatusIssuing, url), nil
 	case acme.StatusValid:
 		return i.download(s, j, current.Certificate)
 	default:
@@ -247,19 +252,21 @@ const (
 	slowestPoll = 5 * time.Second
 )
 
-// wait sets the time until the next poll: as long as the CA asks, else from a
-// few milliseconds up to five seconds, starting over when the status changes.
-func wait(s *session, j order.Journal, status order.Status) order.Journal {
-	if asked := s.retryAfterOf(j.OrderID); asked > 0 {
+// wait sets the time until the next poll: as long as the CA asked in its answer
+// at url, else from a few milliseconds up to five seconds, starting over when the status changes.
+func wait(s *session, j order.Journal, status order.Status, url string) order.Journal {
+	if asked := s.retryAfterOf(url); asked > 0 {
 		j.Wait = asked
 	} else if j.Status != status || j.Wait < firstPoll {
 		j.Wait = firstPoll
 	} else {
-		j.Wait = min(j.Wait*3, slowestPoll)
+		j.Wait = slower(j.Wait)
 	}
 	j.Status = status
 	return j
 }
+
+func slower(wait time.Duration) time.Duration { return min(max(3*wait, firstPoll), slowestPoll) }
 
 // finalize sends the signing request (RFC 8555 §7.4) and goes on with what
 // becomes of the order. Where an earlier run sent it already the CA says that
@@ -268,7 +275,7 @@ func (i *Issuer) finalize(s *session, j order.Journal, p progress) (order.Journa
 	current, err := call(s, func() (acme.ExtendedOrder, error) { return s.Orders.UpdateForCSR(p.Finalize, j.Request) })
 	switch {
 	case isProblem(err, problemOrderNotReady):
-		return wait(s, j, order.StatusIssuing), nil
+		return wait(s, j, order.StatusIssuing, p.Finalize), nil
 	case refused(err), problem(err) != nil && !j.NotAfter.IsZero():
 		// step-ca answers 500 to an end outside of its range.
 		j.Status, j.Detail, j.EndRefused = order.StatusRejected, describe(problem(err)), !j.NotAfter.IsZero()
@@ -277,9 +284,9 @@ func (i *Issuer) finalize(s *session, j order.Journal, p progress) (order.Journa
 		return j, fmt.Errorf("finalize: %w", err)
 	case current.Status == acme.StatusReady:
 		// An answer from before the request took effect.
-		return wait(s, j, order.StatusIssuing), nil
+		return wait(s, j, order.StatusIssuing, p.Finalize), nil
 	}
-	return i.follow(s, j, p, current.Order)
+	return i.follow(s, j, p, current.Order, p.Finalize)
 }
 
 // download fetches the chain the CA sends by default, or among its alternates

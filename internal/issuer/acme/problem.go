@@ -82,31 +82,35 @@ func adviseReach(err error) error {
 	return fmt.Errorf("%w: %w; check directory_url, and that this machine can reach it", order.ErrUnavailable, err)
 }
 
-// classify adds the time a rate limit ends to its error, and marks what another
-// CA may not suffer from as order.ErrUnavailable: rate limits, the server's own
-// faults, and connections that fail.
-func classify(err error) error {
-	var limited *acme.RateLimitedError
-	if errors.As(err, &limited) {
-		return fmt.Errorf("%w: %w%s", order.ErrUnavailable, err, retryHint(limited.RetryAfter))
-	}
-	var network net.Error
+// classify adds to an error how long the CA asks to be left alone, and marks
+// what another CA may not suffer from as order.ErrUnavailable: rate limits, the
+// server's own faults, and connections that fail.
+func classify(s *session, err error) error {
 	details := problem(err)
-	if details != nil && details.HTTPStatus >= http.StatusInternalServerError || details == nil && errors.As(err, &network) {
-		return fmt.Errorf("%w: %w", order.ErrUnavailable, err)
+	var network net.Error
+	if details == nil {
+		if errors.As(err, &network) {
+			return fmt.Errorf("%w: %w", order.ErrUnavailable, err)
+		}
+		return err
 	}
-	return err
+	hint := retryHint(s.retryAfterOf(details.URL), time.Now())
+	if details.HTTPStatus == http.StatusTooManyRequests || details.HTTPStatus >= http.StatusInternalServerError {
+		return fmt.Errorf("%w: %w%s", order.ErrUnavailable, err, hint)
+	}
+	return fmt.Errorf("%w%s", err, hint)
 }
 
-func retryHint(header string) string {
-	if header == "" {
+func retryHint(wait time.Duration, now time.Time) string {
+	if wait <= 0 {
 		return ""
 	}
-	if seconds, err := strconv.Atoi(header); err == nil {
-		return fmt.Sprintf(" (the CA asks to retry after %s)", time.Duration(seconds)*time.Second)
-	}
-	return fmt.Sprintf(" (the CA asks to retry after %s)", header)
+	return fmt.Sprintf(" (the CA asks to wait %s, until %s)", wait.Round(time.Second), now.Add(wait).Round(time.Second).UTC().Format("2006-01-02 15:04:05 MST"))
 }
+
+// longestRetryAfter stands for whatever is longer, which a time.Duration may
+// not hold.
+const longestRetryAfter = 100 * 365 * 24 * time.Hour
 
 // parseRetryAfter reads a Retry-After header (RFC 9110 §10.2.3): seconds or a
 // date.
@@ -114,11 +118,12 @@ func parseRetryAfter(header string, now time.Time) (time.Duration, bool) {
 	if header == "" {
 		return 0, false
 	}
-	if seconds, err := strconv.Atoi(header); err == nil && seconds >= 0 {
-		return time.Duration(seconds) * time.Second, true
+	seconds, err := strconv.ParseUint(header, 10, 64)
+	if err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(seconds, uint64(longestRetryAfter/time.Second))) * time.Second, true
 	}
 	if at, err := http.ParseTime(header); err == nil {
-		return max(at.Sub(now), 0), true
+		return min(max(at.Sub(now), 0), longestRetryAfter), true
 	}
 	return 0, false
 }

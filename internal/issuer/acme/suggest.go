@@ -23,13 +23,21 @@ var ErrNoSuggestion = errors.New("the CA offers no renewal information")
 // 9773 §4.3.2: six hours).
 const suggestionPause = 6 * time.Hour
 
+// longestPause is the most of a CA's Retry-After that is obeyed, so that one
+// odd answer does not end the questions (RFC 9773 §4.3.2: one day).
+const longestPause = 24 * time.Hour
+
 // Suggest asks the CA when the certificate should be renewed (RFC 9773 §4.1).
 // The request is unauthenticated. It returns how long not to ask again, for an
 // error too. ErrNoSuggestion where the CA has no such service.
-func (i *Issuer) Suggest(ctx context.Context, certificate *x509.Certificate) (lifecycle.Suggestion, time.Duration, error) {
+func (i *Issuer) Suggest(ctx context.Context, certificate *x509.Certificate) (suggestion lifecycle.Suggestion, pause time.Duration, err error) {
 	text, err := i.client.fetchDirectory(ctx)
 	if err != nil {
-		return lifecycle.Suggestion{}, 0, fmt.Errorf("reach the CA at %s: %w", i.config.DirectoryURL, err)
+		var unavailable *unavailableError
+		if errors.As(err, &unavailable) {
+			pause = min(unavailable.wait, longestPause)
+		}
+		return lifecycle.Suggestion{}, pause, fmt.Errorf("reach the CA at %s: %w", i.config.DirectoryURL, err)
 	}
 	var directory acme.Directory
 	if err := json.Unmarshal(text, &directory); err != nil {
@@ -46,22 +54,23 @@ func (i *Issuer) Suggest(ctx context.Context, certificate *x509.Certificate) (li
 	if err != nil {
 		return lifecycle.Suggestion{}, suggestionPause, err
 	}
-	response, body, err := i.client.do(request) //nolint:bodyclose // do closes it
+	got, err := i.client.do(request)
 	if err != nil {
 		return lifecycle.Suggestion{}, 0, fmt.Errorf("ask for renewal information: %w", err)
 	}
-	pause, ok := parseRetryAfter(response.Header.Get("Retry-After"), time.Now())
+	pause, ok := parseRetryAfter(got.header.Get("Retry-After"), time.Now())
 	if !ok {
 		pause = suggestionPause
 	}
-	if response.StatusCode != http.StatusOK {
-		return lifecycle.Suggestion{}, pause, fmt.Errorf("ask for renewal information at %s: the CA answers %s", request.URL, response.Status)
+	pause = min(pause, longestPause)
+	if got.code != http.StatusOK {
+		return lifecycle.Suggestion{}, pause, fmt.Errorf("ask for renewal information at %s: the CA answers %s", request.URL, got.status)
 	}
 	var info acme.RenewalInfoResponse
-	if err := json.Unmarshal(body, &info); err != nil {
+	if err := json.Unmarshal(got.body, &info); err != nil {
 		return lifecycle.Suggestion{}, pause, fmt.Errorf("ask for renewal information at %s: the answer is malformed", request.URL)
 	}
-	suggestion := lifecycle.Suggestion{Start: info.SuggestedWindow.Start, End: info.SuggestedWindow.End, ExplanationURL: info.ExplanationURL}
+	suggestion = lifecycle.Suggestion{Start: info.SuggestedWindow.Start, End: info.SuggestedWindow.End, ExplanationURL: info.ExplanationURL}
 	if !suggestion.Valid() {
 		return lifecycle.Suggestion{}, pause, fmt.Errorf("ask for renewal information at %s: the suggested window ends before it starts", request.URL)
 	}
