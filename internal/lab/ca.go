@@ -49,7 +49,12 @@ func (l *Lab) startCA(context.Context) error {
 		"default": {Description: "the lab's only profile", ValidityPeriod: uint64(life / time.Second)},
 	})
 	validator := va.New(logger, 0, 0, false, l.DNS, store)
-	front := wfe.New(logger, store, validator, authority, []string{"pebble.letsencrypt.org"}, false, false, 0, 0)
+	for id, key := range l.options.ExternalAccounts {
+		if err := store.AddExternalAccountKeyByID(id, key); err != nil {
+			return fmt.Errorf("add external account %s: %w", id, err)
+		}
+	}
+	front := wfe.New(logger, store, validator, authority, []string{"pebble.letsencrypt.org"}, false, len(l.options.ExternalAccounts) > 0, 0, 0)
 	l.CA = &CA{management: front.ManagementHandler(), counts: map[string]int{}}
 	l.Roots = authority.GetRootCert(0).PEM()
 

@@ -40,6 +40,9 @@ type Options struct {
 	// PollSuggestions has the CA let clients ask for renewal information at any
 	// time instead of every six hours.
 	PollSuggestions bool
+	// ExternalAccounts has the CA take only accounts that are bound to one of
+	// these: key identifier to key in base64url.
+	ExternalAccounts map[string]string
 	// Intercept may wrap the CA's HTTP handler, to count or break requests.
 	Intercept func(ca http.Handler) http.Handler
 	// Logger gets the events of the parts; nil discards them.

@@ -18,13 +18,20 @@ import (
 // between the making of the key and the CA's answer.
 type account struct {
 	URL    string `json:"url,omitempty"`
-	KeyPEM string `json:"key_pem"`
+	Email  string `json:"email,omitempty"`
+	KeyPEM string `json:"key_pem,omitempty"` // empty where the configuration has the key
 
 	key pki.Key
 }
 
+// ErrDeactivated says that the account of a key in the configuration was
+// deactivated: a new account needs another key.
+var ErrDeactivated = errors.New("the account was deactivated")
+
+// accountKey names the account in the storage: one for each CA, external
+// account and key of the user's own.
 func (i *Issuer) accountKey() string {
-	sum := sha256.Sum256([]byte(i.config.DirectoryURL + "\n" + i.config.Email))
+	sum := sha256.Sum256([]byte(i.config.DirectoryURL + "\n" + i.config.ExternalKeyID + "\n" + i.config.AccountKey.Hash()))
 	return "accounts/" + hex.EncodeToString(sum[:16])
 }
 
@@ -48,9 +55,10 @@ func (i *Issuer) account(ctx context.Context) (account, error) {
 	return a, nil
 }
 
-// forgetAccount has the next step look the account up again: the CA no longer
-// knows the URL.
-func (i *Issuer) forgetAccount(ctx context.Context, stale string) error {
+// forgetAccount has the next step look the account up again because the CA no
+// longer knows the URL; with newKey it registers another one, because an account
+// that was deactivated never comes back (RFC 8555 §7.3.6).
+func (i *Issuer) forgetAccount(ctx context.Context, stale string, newKey bool) error {
 	select {
 	case i.accountTurn <- struct{}{}:
 		defer func() { <-i.accountTurn }()
@@ -62,7 +70,21 @@ func (i *Issuer) forgetAccount(ctx context.Context, stale string) error {
 	}
 	a := i.registered
 	i.registered, a.URL = account{}, ""
+	if newKey {
+		if !i.config.AccountKey.Empty() {
+			return fmt.Errorf("%w at %s: give another account_key_pem", ErrDeactivated, i.config.DirectoryURL)
+		}
+		_, err := i.newAccountKey(ctx)
+		return err
+	}
 	return i.storeAccount(ctx, a)
+}
+
+// deactivated reports whether the CA refuses the account itself: it then does
+// not even show it.
+func (i *Issuer) deactivated(s *session, a account) bool {
+	shown, err := call(s, func() (acme.Account, error) { return s.Accounts.Get(a.URL) })
+	return isProblem(err, problemUnauthorized) || err == nil && shown.Status != acme.StatusValid
 }
 
 func (i *Issuer) loadOrRegister(ctx context.Context) (a account, err error) {
@@ -72,17 +94,41 @@ func (i *Issuer) loadOrRegister(ctx context.Context) (a account, err error) {
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	a, err = i.loadAccount(ctx)
-	if err != nil || a.URL != "" {
+	if err != nil || a.URL != "" && a.Email == i.config.Email {
 		return a, err
 	}
-	s, err := i.client.open(ctx, "", a.key.Signer())
+	s, err := i.client.open(ctx, a.URL, a.key.Signer())
 	if err != nil {
 		return account{}, err
 	}
-	if a.URL, err = i.register(s); err != nil {
+	if a.URL == "" {
+		a.URL, err = i.register(s)
+	} else {
+		err = i.updateContact(s, a.URL)
+	}
+	if err != nil {
 		return account{}, err
 	}
+	a.Email = i.config.Email
 	return a, i.storeAccount(ctx, a)
+}
+
+// updateContact tells the CA the address that is configured now (RFC 8555
+// §7.3.2). A CA that does not take it does not keep orders from being placed.
+func (i *Issuer) updateContact(s *session, url string) error {
+	_, err := call(s, func() (acme.Account, error) { return s.Accounts.Update(url, acme.Account{Contact: i.contact()}) })
+	if problem(err) != nil {
+		i.logger.WarnContext(s.ctx, "update the account's contact", "directory", i.config.DirectoryURL, "error", err)
+		return nil
+	}
+	return err
+}
+
+func (i *Issuer) contact() []string {
+	if i.config.Email == "" {
+		return nil
+	}
+	return []string{"mailto:" + i.config.Email}
 }
 
 // loadAccount reads the stored account or makes and stores a key for a new one,
@@ -90,6 +136,9 @@ func (i *Issuer) loadOrRegister(ctx context.Context) (a account, err error) {
 func (i *Issuer) loadAccount(ctx context.Context) (account, error) {
 	text, err := i.keeper.Get(ctx, i.accountKey())
 	if errors.Is(err, fs.ErrNotExist) {
+		if !i.config.AccountKey.Empty() {
+			return account{key: i.config.AccountKey}, nil
+		}
 		return i.newAccountKey(ctx)
 	}
 	if err != nil {
@@ -98,6 +147,9 @@ func (i *Issuer) loadAccount(ctx context.Context) (account, error) {
 	var a account
 	if err := json.Unmarshal(text, &a); err != nil {
 		return account{}, fmt.Errorf("the stored account at %s is damaged", i.config.DirectoryURL)
+	}
+	if a.key = i.config.AccountKey; !a.key.Empty() {
+		return a, nil
 	}
 	if a.key, err = pki.ParseKey([]byte(a.KeyPEM)); err != nil {
 		return account{}, fmt.Errorf("the key of the stored account at %s: %w", i.config.DirectoryURL, err)
@@ -135,11 +187,16 @@ func (i *Issuer) register(s *session) (string, error) {
 	if terms := s.GetDirectory().Meta.TermsOfService; terms != "" && !i.config.TermsOfServiceAgreed {
 		return "", fmt.Errorf("the CA asks its subscribers to agree to its terms at %s: set terms_of_service_agreed = true for this issuer", terms)
 	}
-	request := acme.Account{TermsOfServiceAgreed: i.config.TermsOfServiceAgreed}
-	if i.config.Email != "" {
-		request.Contact = []string{"mailto:" + i.config.Email}
+	request := acme.Account{TermsOfServiceAgreed: i.config.TermsOfServiceAgreed, Contact: i.contact()}
+	if s.GetDirectory().Meta.ExternalAccountRequired && i.config.ExternalKeyID == "" {
+		return "", fmt.Errorf("the CA at %s takes only accounts that belong to one of its customers: set external_account = { key_id = …, hmac_key = … } for this issuer", i.config.DirectoryURL)
 	}
-	created, err := call(s, func() (acme.ExtendedAccount, error) { return s.Accounts.New(request) })
+	created, err := call(s, func() (acme.ExtendedAccount, error) {
+		if i.config.ExternalKeyID != "" {
+			return s.Accounts.NewEAB(request, i.config.ExternalKeyID, i.config.ExternalHMAC.reveal())
+		}
+		return s.Accounts.New(request)
+	})
 	if err != nil {
 		return "", fmt.Errorf("register an account at %s: %w", i.config.DirectoryURL, classify(s, err))
 	}

@@ -186,7 +186,7 @@ func TestAccount_neverKnownIsNotAskedInALoop(t *testing.T) {
 // account, or another one is configured, a new order is placed.
 func TestAccount_openOrderOfAnotherAccountIsReplaced(t *testing.T) {
 	for sentence, change := range map[string]func(*gate, *acme.Config){
-		"another address is configured": func(_ *gate, c *acme.Config) { c.Email = "ops@example.com" },
+		"another account key is configured": func(_ *gate, c *acme.Config) { c.AccountKey = newKey(t) },
 		"the CA forgot the account": func(g *gate, _ *acme.Config) {
 			once := first(1)
 			g.set(func(w http.ResponseWriter, r *http.Request, kind string) bool {

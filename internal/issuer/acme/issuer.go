@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"slices"
@@ -26,10 +27,37 @@ type Config struct {
 	TermsOfServiceAgreed bool
 	// CABundle is PEM to be trusted besides the system's roots.
 	CABundle string
+	// ExternalKeyID and ExternalHMAC (base64url) bind the account to one at the
+	// CA (RFC 8555 §7.3.4); empty where the CA does not need that.
+	ExternalKeyID string
+	ExternalHMAC  HMACKey
+	// AccountKey is the account's key; empty to have one made and kept.
+	AccountKey pki.Key
 	// Profile is the certificate profile to ask for; empty for the CA's default
 	// (draft-ietf-acme-profiles-00).
 	Profile string
+
+	problem error // what is wrong with the environment
 }
+
+// HMACKey is the key of an external account. It does not show itself.
+type HMACKey struct{ text *string }
+
+// NewHMACKey keeps a key in base64url.
+func NewHMACKey(text string) HMACKey { return HMACKey{&text} }
+
+func (k HMACKey) reveal() string {
+	if k.text == nil {
+		return ""
+	}
+	return *k.text
+}
+
+// Format implements fmt.Formatter without the key, whatever the verb.
+func (HMACKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[hmac key]") }
+
+// LogValue implements slog.LogValuer without the key.
+func (HMACKey) LogValue() slog.Value { return slog.StringValue("[hmac key]") }
 
 // Open implements issuer.Config.
 func (c Config) Open(keeper order.Keeper, solver issuer.Solver, logger *slog.Logger) (issuer.Issuer, error) {
@@ -38,6 +66,9 @@ func (c Config) Open(keeper order.Keeper, solver issuer.Solver, logger *slog.Log
 
 // Ready implements issuer.Config.
 func (c Config) Ready() error {
+	if c.problem != nil {
+		return c.problem
+	}
 	if !c.TermsOfServiceAgreed {
 		return errors.New("terms_of_service_agreed is not set: read the terms of the CA and set it to true for this issuer")
 	}
@@ -105,13 +136,7 @@ func (i *Issuer) Step(ctx context.Context, j order.Journal) (order.Journal, erro
 		return j, err
 	}
 	if j.OrderID == "" {
-		next, err := i.place(s, a, j)
-		if isProblem(err, problemNoAccount) {
-			// Deactivated accounts answer unauthorized instead and stay an error.
-			j.Wait = slower(j.Wait)
-			return j, i.forgetAccount(ctx, a.URL)
-		}
-		return next, err
+		return i.place(s, a, j)
 	}
 	var p progress
 	if err := json.Unmarshal(j.Progress, &p); err != nil {
@@ -124,7 +149,7 @@ func (i *Issuer) Step(ctx context.Context, j order.Journal) (order.Journal, erro
 	next, p, err := i.advance(s, j, p)
 	if isProblem(err, problemNoAccount) {
 		next.Status, next.Detail = order.StatusExpired, "the CA no longer knows the account of the order"
-		return next, i.forgetAccount(ctx, a.URL)
+		return next, i.forgetAccount(ctx, a.URL, false)
 	}
 	text, encodeErr := json.Marshal(p)
 	if encodeErr != nil {
@@ -169,6 +194,10 @@ func (i *Issuer) place(s *session, a account, j order.Journal) (order.Journal, e
 		return s.Orders.NewWithOptions(j.Intent.Names, options)
 	})
 	if err != nil {
+		if gone := isProblem(err, problemNoAccount); gone || isProblem(err, problemUnauthorized) && i.deactivated(s, a) {
+			j.Wait = slower(j.Wait)
+			return j, i.forgetAccount(s.ctx, a.URL, !gone)
+		}
 		if refused(err) {
 			j.Status, j.EndRefused = order.StatusRejected, !j.NotAfter.IsZero()
 			j.Detail = fmt.Sprintf("%s does not take the order: %s", i.config.DirectoryURL, describe(problem(err)))

@@ -2,8 +2,10 @@ package acme
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net/url"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -25,6 +27,9 @@ const (
 	EnvEmail        = "CERTIFICATE_ACME_EMAIL"
 	EnvCABundle     = "CERTIFICATE_ACME_CA_BUNDLE_PEM"
 	EnvTerms        = "CERTIFICATE_ACME_TERMS_OF_SERVICE_AGREED"
+	EnvExternalID   = "CERTIFICATE_ACME_EXTERNAL_KEY_ID"
+	EnvExternalHMAC = "CERTIFICATE_ACME_EXTERNAL_HMAC_KEY"
+	EnvAccountKey   = "CERTIFICATE_ACME_ACCOUNT_KEY_PEM"
 )
 
 type block struct {
@@ -33,6 +38,13 @@ type block struct {
 	TermsOfServiceAgreed types.Bool   `tfsdk:"terms_of_service_agreed"`
 	CABundlePEM          types.String `tfsdk:"ca_bundle_pem"`
 	Profile              types.String `tfsdk:"profile"`
+	ExternalAccount      types.Object `tfsdk:"external_account"`
+	AccountKeyPEM        types.String `tfsdk:"account_key_pem"`
+}
+
+type externalBlock struct {
+	KeyID   types.String `tfsdk:"key_id"`
+	HMACKey types.String `tfsdk:"hmac_key"`
 }
 
 // Kind describes an ACME CA in the provider's configuration.
@@ -47,7 +59,7 @@ func Kind(getenv func(string) string) kind.Kind[issuer.Config, schema.Attribute]
 			},
 			"email": schema.StringAttribute{
 				Optional:            true,
-				MarkdownDescription: fmt.Sprintf("Contact address of the account, for the CA's notices. Another address means another account. Environment: `%s`. Default: none.", EnvEmail),
+				MarkdownDescription: fmt.Sprintf("Contact address of the account, for the CA's notices. Changing it updates the account. Environment: `%s`. Default: none.", EnvEmail),
 			},
 			"terms_of_service_agreed": schema.BoolAttribute{
 				Optional:            true,
@@ -56,6 +68,18 @@ func Kind(getenv func(string) string) kind.Kind[issuer.Config, schema.Attribute]
 			"ca_bundle_pem": schema.StringAttribute{
 				Optional:            true,
 				MarkdownDescription: fmt.Sprintf("Root certificates (PEM) to trust for the CA's HTTPS besides those of the system; for private CAs. Environment: `%s`. Default: none.", EnvCABundle),
+			},
+			"external_account": schema.SingleNestedAttribute{
+				Optional:            true,
+				MarkdownDescription: fmt.Sprintf("External account binding: what a commercial CA gave its customer. Environment: `%s`, `%s`. Default: none.", EnvExternalID, EnvExternalHMAC),
+				Attributes: map[string]schema.Attribute{
+					"key_id":   schema.StringAttribute{Required: true, MarkdownDescription: "Identifier of the key."},
+					"hmac_key": schema.StringAttribute{Required: true, Sensitive: true, MarkdownDescription: "The key in base64url; never stored."},
+				},
+			},
+			"account_key_pem": schema.StringAttribute{
+				Optional: true, Sensitive: true,
+				MarkdownDescription: fmt.Sprintf("Private key (PEM) of an account that exists or should be made; never stored. Environment: `%s`. Default: a key is made once and kept in the storage.", EnvAccountKey),
 			},
 			"profile": schema.StringAttribute{
 				Optional:            true,
@@ -73,6 +97,7 @@ func Kind(getenv func(string) string) kind.Kind[issuer.Config, schema.Attribute]
 			override(&config.Email, b.Email)
 			override(&config.CABundle, b.CABundlePEM)
 			override(&config.Profile, b.Profile)
+			configureAccount(ctx, &config, b, at, getenv, &diags)
 			if !b.TermsOfServiceAgreed.IsNull() {
 				config.TermsOfServiceAgreed = b.TermsOfServiceAgreed.ValueBool()
 			}
@@ -97,11 +122,44 @@ func FromEnvironment(getenv func(string) string) Config {
 	config := Config{
 		DirectoryURL: LetsEncrypt, Email: getenv(EnvEmail), CABundle: getenv(EnvCABundle),
 		TermsOfServiceAgreed: getenv(EnvTerms) == "true",
+		ExternalKeyID:        getenv(EnvExternalID), ExternalHMAC: NewHMACKey(getenv(EnvExternalHMAC)),
+	}
+	if text := getenv(EnvAccountKey); text != "" {
+		var err error
+		if config.AccountKey, err = pki.ParseKey([]byte(text)); err != nil {
+			config.problem = fmt.Errorf("%s: %w", EnvAccountKey, err)
+		}
 	}
 	if directory := getenv(EnvDirectoryURL); directory != "" {
 		config.DirectoryURL = directory
 	}
 	return config
+}
+
+// configureAccount reads what identifies the account: the binding to one at the
+// CA, and a key of the user's own.
+func configureAccount(ctx context.Context, config *Config, b block, at path.Path, getenv func(string) string, diags *diag.Diagnostics) {
+	if !b.ExternalAccount.IsNull() {
+		var external externalBlock
+		diags.Append(b.ExternalAccount.As(ctx, &external, basetypes.ObjectAsOptions{})...)
+		config.ExternalKeyID, config.ExternalHMAC = external.KeyID.ValueString(), NewHMACKey(external.HMACKey.ValueString())
+	}
+	if config.ExternalKeyID != "" {
+		if _, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(config.ExternalHMAC.reveal(), "=")); err != nil || config.ExternalHMAC.reveal() == "" {
+			diags.AddAttributeError(at.AtName("external_account").AtName("hmac_key"), "Not a key in base64url",
+				"The key cannot be decoded. Copy it as the CA shows it.")
+		}
+	}
+	text := getenv(EnvAccountKey)
+	override(&text, b.AccountKeyPEM)
+	if text == "" {
+		return
+	}
+	key, err := pki.ParseKey([]byte(text))
+	if err != nil {
+		diags.AddAttributeError(at.AtName("account_key_pem"), "Not a private key", fmt.Sprintf("The text cannot be used: %s.", err))
+	}
+	config.AccountKey = key
 }
 
 func override(setting *string, configured types.String) {
