@@ -137,30 +137,59 @@ func (r *renewalResource) adoptLineage(ctx context.Context, m *renewalModel, id 
 // adopt makes a certificate from elsewhere the first generation of a model. A
 // private key that comes with it is taken into the storage.
 func (r *renewalResource) adopt(ctx context.Context, m *renewalModel, certificates []*x509.Certificate, key pki.Key) error {
+	if err := m.setAdopted(ctx, certificates); err != nil || key.Empty() {
+		return err
+	}
+	return r.adoptKey(ctx, m, key)
+}
+
+// setAdopted writes a certificate from elsewhere into a model. Its identity is
+// derived from the certificate, so that adopting again finds the same.
+func (m *renewalModel) setAdopted(ctx context.Context, certificates []*x509.Certificate) error {
 	chain, err := pki.OrderChain(certificates)
 	if err != nil {
 		return err
 	}
-	// Derived from the certificate, so that adopting again finds the same.
 	sum := sha256.Sum256([]byte("imported " + pki.Fingerprint(chain[0])))
-	identity, keyID := hex.EncodeToString(sum[:10]), ""
-	if !key.Empty() {
-		if err := key.Matches(chain[0]); err != nil {
-			return err
-		}
-		keyID = identity
-		if err := order.StoreKey(ctx, r.services.store, keyID, key); err != nil {
-			return err
-		}
-		g := order.Generation{Fingerprint: pki.Fingerprint(chain[0]), KeyID: keyID, NotAfter: chain[0].NotAfter}
-		if err := order.AddGeneration(ctx, r.services.store, identity, g); err != nil {
-			return err
-		}
-	}
-	m.ID, m.Generation = types.StringValue(identity), types.Int64Value(1)
-	m.setIssued(chain, keyID)
+	m.ID, m.Generation = types.StringValue(hex.EncodeToString(sum[:10])), types.Int64Value(1)
+	m.setIssued(chain, "")
 	m.CarriedOverDays = types.Int64Value(0)
 	return m.setDomains(ctx, chain[0])
+}
+
+// adoptKey takes the private key of a model's certificate into the storage.
+func (r *renewalResource) adoptKey(ctx context.Context, m *renewalModel, key pki.Key) error {
+	leaf, err := m.leaf()
+	if err != nil {
+		return err
+	}
+	if err := key.Matches(leaf); err != nil {
+		return err
+	}
+	keyID := m.ID.ValueString()
+	if err := order.StoreKey(ctx, r.services.store, keyID, key); err != nil {
+		return err
+	}
+	m.PrivateKeyID = types.StringValue(keyID)
+	g := order.Generation{Fingerprint: pki.Fingerprint(leaf), KeyID: keyID, NotAfter: leaf.NotAfter}
+	return order.AddGeneration(ctx, r.services.store, m.ID.ValueString(), g)
+}
+
+// finishMove takes the key of a certificate that a moved block brought from
+// state into the storage: MoveState itself runs without one.
+func (r *renewalResource) finishMove(ctx context.Context, m *renewalModel) error {
+	if m.PrivateKeyPEM.IsNull() || !m.PrivateKeyID.IsNull() {
+		return nil
+	}
+	key, err := pki.ParseKey([]byte(m.PrivateKeyPEM.ValueString()))
+	if err != nil {
+		return err
+	}
+	if err := r.adoptKey(ctx, m, key); err != nil {
+		return err
+	}
+	m.PrivateKeyPEM = types.StringNull()
+	return nil
 }
 
 func (m *renewalModel) setDomains(ctx context.Context, leaf *x509.Certificate) error {
@@ -180,8 +209,8 @@ type acmeCertificate struct {
 }
 
 // MoveState adopts an acme_certificate of the vancluever/acme provider: the
-// certificate stays in force, nothing is ordered, and its private key moves
-// from state into the provider's storage.
+// certificate stays in force, nothing is ordered, and the first refresh moves
+// its private key from state into the provider's storage.
 func (r *renewalResource) MoveState(context.Context) []resource.StateMover {
 	return []resource.StateMover{{StateMover: func(ctx context.Context, request resource.MoveStateRequest, response *resource.MoveStateResponse) {
 		if request.SourceTypeName != "acme_certificate" || !strings.HasSuffix(request.SourceProviderAddress, "/vancluever/acme") {
@@ -193,7 +222,7 @@ func (r *renewalResource) MoveState(context.Context) []resource.StateMover {
 			return
 		}
 		m := emptyRenewal()
-		if err := r.adoptMoved(ctx, &m, source); err != nil {
+		if err := adoptMoved(ctx, &m, source); err != nil {
 			response.Diagnostics.AddError("The certificate could not be moved", err.Error()+". Nothing was changed.")
 			return
 		}
@@ -201,19 +230,16 @@ func (r *renewalResource) MoveState(context.Context) []resource.StateMover {
 	}}}
 }
 
-func (r *renewalResource) adoptMoved(ctx context.Context, m *renewalModel, source acmeCertificate) error {
-	if r.services == nil {
-		return errors.New("the provider is not configured")
-	}
+func adoptMoved(ctx context.Context, m *renewalModel, source acmeCertificate) error {
 	chain, err := pki.ParseCertificates([]byte(source.CertificatePEM + "\n" + source.IssuerPEM))
 	if err != nil {
 		return err
 	}
-	var key pki.Key
-	if source.PrivateKeyPEM != "" {
-		if key, err = pki.ParseKey([]byte(source.PrivateKeyPEM)); err != nil {
-			return fmt.Errorf("its private key: %w", err)
-		}
+	if err := m.setAdopted(ctx, chain); err != nil {
+		return err
 	}
-	return r.adopt(ctx, m, chain, key)
+	if source.PrivateKeyPEM != "" {
+		m.PrivateKeyPEM = types.StringValue(source.PrivateKeyPEM)
+	}
+	return nil
 }

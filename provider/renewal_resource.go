@@ -76,6 +76,10 @@ func (r *renewalResource) Read(ctx context.Context, request resource.ReadRequest
 		response.Diagnostics.AddError("The state of the certificate is damaged", err.Error()+".")
 		return
 	}
+	if err := r.finishMove(ctx, &m); err != nil {
+		response.Diagnostics.AddWarning("The private key is still in state",
+			err.Error()+". It was moved here by a moved block and belongs into the provider's storage; the next plan tries again.")
+	}
 	response.Private = request.Private
 	r.decide(ctx, &m, w, response.Private, &response.Diagnostics)
 	response.Diagnostics.Append(response.State.Set(ctx, &m)...)
