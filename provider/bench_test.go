@@ -2,30 +2,30 @@ package provider_test
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/certiform/terraform-provider-certificate/internal/lab"
 )
 
-const hundred = `
-resource "certificate_renewal" "www" {
-  count   = 100
-  domains = ["www${count.index}.example.test"]
+// many is a configuration of so many certificates.
+func many(count int) string {
+	return fmt.Sprintf("resource \"certificate_renewal\" \"www\" {\n count = %d\n domains = [\"www${count.index}.example.test\"]\n}\n", count)
 }
-`
 
 // BenchmarkApply100 is terraform apply of 100 certificates, all included.
 func BenchmarkApply100(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
-		c := newCLI(b, lab.Options{}, hundred)
+		c := newCLI(b, lab.Options{}, many(100))
 		c.extra = []string{"TF_LOG="}
 		b.StartTimer()
 		start := time.Now()
@@ -37,26 +37,89 @@ func BenchmarkApply100(b *testing.B) {
 		b.ReportMetric(float64(requests)/100, "requests/cert")
 		b.ReportMetric(float64(suggestions)/100, "ari/cert")
 		b.ReportMetric(float64(c.CA.Count("sign-me-up")), "account-lookups")
+		b.ReportMetric(float64(c.CA.Connections()), "connections")
 		b.StartTimer()
 	}
 }
 
-// BenchmarkPlan100 is a terraform plan of 100 certificates with nothing due.
-func BenchmarkPlan100(b *testing.B) {
-	c := newCLI(b, lab.Options{}, hundred)
-	c.extra = []string{"TF_LOG="}
-	c.must(0, "apply", "-auto-approve")
-	requests, suggestions := c.CA.Requests()
-	plans := 0
+// BenchmarkRenew100 is terraform apply that renews 100 certificates.
+func BenchmarkRenew100(b *testing.B) {
 	for b.Loop() {
-		c.must(0, "plan", "-detailed-exitcode")
-		plans++
+		b.StopTimer()
+		c := newCLI(b, lab.Options{PollSuggestions: true}, many(100))
+		c.extra = []string{"TF_LOG="}
+		c.must(0, "apply", "-auto-approve")
+		for _, certificate := range c.certificates() {
+			if err := c.CA.SetWindow([]byte(certificate), time.Now().Add(-time.Hour), time.Now().Add(-time.Minute)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.StartTimer()
+		start := time.Now()
+		c.must(0, "apply", "-auto-approve")
+		took := time.Since(start)
+		b.StopTimer()
+		if got := c.CA.Issued(); got != 200 {
+			b.Fatalf("%d certificates, want 200", got)
+		}
+		b.ReportMetric(took.Seconds(), "s/apply")
+		b.ReportMetric(float64(c.CA.Connections()), "connections")
+		b.StartTimer()
 	}
-	after, asked := c.CA.Requests()
-	b.ReportMetric(float64(after-requests)/float64(plans), "requests/plan")
-	b.ReportMetric(float64(asked-suggestions)/float64(plans), "ari/plan")
-	if state, err := os.Stat(c.folder + "/terraform.tfstate"); err == nil {
-		b.ReportMetric(float64(state.Size())/1000, "state-KB")
+}
+
+// certificates lists what all renewals of the state hold.
+func (c *cli) certificates() []string {
+	c.t.Helper()
+	var state struct {
+		Values struct {
+			RootModule struct {
+				Resources []struct {
+					Values struct {
+						CertificatePEM string `json:"certificate_pem"`
+					}
+				}
+			} `json:"root_module"`
+		}
+	}
+	if err := json.Unmarshal([]byte(c.must(0, "show", "-json")), &state); err != nil {
+		c.t.Fatal(err)
+	}
+	var certificates []string
+	for _, resource := range state.Values.RootModule.Resources {
+		certificates = append(certificates, resource.Values.CertificatePEM)
+	}
+	return certificates
+}
+
+// BenchmarkPlan is a terraform plan of many certificates with nothing due.
+func BenchmarkPlan(b *testing.B) {
+	for _, count := range []int{100, 1000} {
+		b.Run(fmt.Sprintf("certificates=%d", count), func(b *testing.B) {
+			c := newCLI(b, lab.Options{}, many(count))
+			c.extra = []string{"TF_LOG="}
+			c.must(0, "apply", "-auto-approve")
+			requests, suggestions := c.CA.Requests()
+			plans := 0
+			var memory int64
+			for b.Loop() {
+				command := c.command("plan", "-detailed-exitcode")
+				if output, err := command.CombinedOutput(); err != nil {
+					b.Fatalf("%v\n%s", err, output)
+				}
+				if usage, ok := command.ProcessState.SysUsage().(*syscall.Rusage); ok {
+					memory = max(memory, usage.Maxrss)
+				}
+				plans++
+			}
+			after, asked := c.CA.Requests()
+			b.ReportMetric(float64(after-requests)/float64(plans), "requests/plan")
+			b.ReportMetric(float64(asked-suggestions)/float64(plans), "ari/plan")
+			b.ReportMetric(float64(memory)/1000, "MB-largest-process")
+			if state, err := os.Stat(c.folder + "/terraform.tfstate"); err == nil {
+				b.ReportMetric(float64(state.Size())/1000, "state-KB")
+			}
+		})
 	}
 }
 

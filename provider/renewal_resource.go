@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -82,7 +83,19 @@ func (r *renewalResource) Read(ctx context.Context, request resource.ReadRequest
 	}
 	response.Private = request.Private
 	r.decide(ctx, &m, w, response.Private, &response.Diagnostics)
+	r.remind(m, w, &response.Diagnostics)
 	response.Diagnostics.Append(response.State.Set(ctx, &m)...)
+}
+
+// remind warns of a renewal that is still open on the day people should hear of
+// it.
+func (r *renewalResource) remind(m renewalModel, w wanted, diags *diag.Diagnostics) {
+	at, err := time.Parse(time.RFC3339, m.ReminderAt.ValueString())
+	if err != nil || m.RenewReason.IsNull() || r.services.now().Before(at) {
+		return
+	}
+	diags.AddWarning("A renewal is still open", fmt.Sprintf("%s: it is due since %s and expires on %s. Apply, or find out why earlier applies did not renew it.",
+		strings.Join(w.names, ", "), m.RenewAt.ValueString(), m.NotAfter.ValueString()))
 }
 
 // Update renews where the plan said so; otherwise it takes over settings.

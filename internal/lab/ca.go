@@ -29,8 +29,10 @@ const renewalInfoPath = "/draft-ietf-acme-ari-03/renewalInfo/"
 type CA struct {
 	management http.Handler
 
-	mu     sync.Mutex
-	counts map[string]int
+	mu          sync.Mutex
+	counts      map[string]int
+	connections map[net.Conn]bool
+	most        int
 }
 
 // startCA starts Pebble, which looks records up at the lab's responder.
@@ -55,7 +57,7 @@ func (l *Lab) startCA(context.Context) error {
 		}
 	}
 	front := wfe.New(logger, store, validator, authority, []string{"pebble.letsencrypt.org"}, false, len(l.options.ExternalAccounts) > 0, 0, 0)
-	l.CA = &CA{management: front.ManagementHandler(), counts: map[string]int{}}
+	l.CA = &CA{management: front.ManagementHandler(), counts: map[string]int{}, connections: map[net.Conn]bool{}}
 	l.Roots = authority.GetRootCert(0).PEM()
 
 	handler := l.CA.count(l.pollable(front.Handler()))
@@ -75,6 +77,7 @@ func (l *Lab) startCA(context.Context) error {
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second,
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{identity.pair}, MinVersion: tls.VersionTLS12},
 		ErrorLog:  log.New(io.Discard, "", 0),
+		ConnState: l.CA.connState,
 	}
 	go func() { _ = server.ServeTLS(listener, "", "") }() // ends with Close
 	l.closers = append(l.closers, server.Close)
@@ -123,6 +126,26 @@ func (c *CA) count(next http.Handler) http.Handler {
 			c.counts["issued"]++
 		}
 	})
+}
+
+// connState counts the connections that are open at once.
+func (c *CA) connState(conn net.Conn, state http.ConnState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch state {
+	case http.StateNew:
+		c.connections[conn] = true
+		c.most = max(c.most, len(c.connections))
+	case http.StateClosed, http.StateHijacked:
+		delete(c.connections, conn)
+	}
+}
+
+// Connections returns how many connections to the CA were open at most.
+func (c *CA) Connections() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.most
 }
 
 type statusWriter struct {
