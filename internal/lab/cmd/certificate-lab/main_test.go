@@ -147,7 +147,7 @@ func TestRun_statusOfTheCommand(t *testing.T) {
 func TestRun_passesSIGTERMOn(t *testing.T) {
 	t.Parallel()
 	ready := filepath.Join(t.TempDir(), "ready")
-	script := fmt.Sprintf(`trap '"$0" reload; exit 5' TERM; : > %q; while :; do sleep 0.05; done`, ready)
+	script := fmt.Sprintf(`trap '"$0" reload; exit 5' TERM; : > %q; n=0; while [ $n -lt 400 ]; do n=$((n+1)); sleep 0.05; done`, ready)
 	command := program(t, "--", "sh", "-c", script)
 	executable, err := os.Executable()
 	if err != nil {
