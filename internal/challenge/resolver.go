@@ -27,6 +27,9 @@ type Resolver struct {
 	Servers []string
 	// AuthoritativePort is where authoritative servers listen; 53 but in tests.
 	AuthoritativePort int
+
+	// dialer is the zero one but in tests.
+	dialer net.Dialer
 }
 
 // SystemResolver uses the resolvers of the operating system.
@@ -44,19 +47,40 @@ func SystemResolver() (*Resolver, error) {
 
 // exchange asks one server: over UDP, and over TCP when the answer is
 // truncated.
-func exchange(ctx context.Context, server string, question *dns.Msg) (*dns.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+func (r *Resolver) exchange(ctx context.Context, server string, question *dns.Msg) (*dns.Msg, error) {
+	limited, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	for _, network := range []string{"udp", "tcp"} {
-		answer, _, err := (&dns.Client{Net: network, Timeout: queryTimeout}).ExchangeContext(ctx, question, server)
-		if err != nil {
-			return nil, err
-		}
-		if !answer.Truncated {
+		answer, err := r.ask(limited, network, server, question)
+		switch {
+		case err == nil && !answer.Truncated:
 			return answer, nil
+		case err == nil:
+			continue
+		case ctx.Err() != nil:
+			return nil, ctx.Err() // the rest would be about the connection
+		case limited.Err() != nil:
+			return nil, fmt.Errorf("no answer within %s", queryTimeout)
+		default:
+			return nil, err
 		}
 	}
 	return nil, fmt.Errorf("%s answers truncated over TCP", server)
+}
+
+// ask sends a question once, over a connection that is closed when ctx ends:
+// the library would look at its deadline only, and fail before it has passed.
+func (r *Resolver) ask(ctx context.Context, network, server string, question *dns.Msg) (*dns.Msg, error) {
+	client := &dns.Client{Net: network, Timeout: 2 * queryTimeout, Dialer: &r.dialer}
+	connection, err := client.DialContext(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = connection.Close() }()
+	stop := context.AfterFunc(ctx, func() { _ = connection.Close() })
+	defer stop()
+	answer, _, err := client.ExchangeWithConnContext(context.WithoutCancel(ctx), question, connection)
+	return answer, err
 }
 
 // lookup asks the resolvers in turn until one answers.
@@ -65,7 +89,7 @@ func (r *Resolver) lookup(ctx context.Context, name string, kind uint16) (*dns.M
 	question.SetEdns0(1232, false)
 	var failures []error
 	for _, server := range r.Servers {
-		answer, err := exchange(ctx, server, question)
+		answer, err := r.exchange(ctx, server, question)
 		switch {
 		case err != nil:
 			failures = append(failures, fmt.Errorf("ask %s: %w", server, err))

@@ -45,7 +45,10 @@ func (r *Responder) Withdraw(ctx context.Context, name, value string) error {
 func advise(err error, name string) error {
 	var answer *client.Error
 	if !errors.As(err, &answer) {
-		return err
+		if errors.Is(err, context.Canceled) {
+			return err
+		}
+		return fmt.Errorf("%w; check that certificate-dns runs and that the URL in validation.responder leads to it", err)
 	}
 	switch answer.Status {
 	case http.StatusUnauthorized:

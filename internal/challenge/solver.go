@@ -97,18 +97,22 @@ func (s *Solver) Withdraw(ctx context.Context, records []Record) error {
 // await returns when every authoritative server answers with the record.
 func (s *Solver) await(ctx context.Context, record Record) error {
 	wait := firstLook
+	var reason error
 	for {
 		laggard, err := s.look(ctx, record)
 		if err == nil && laggard == nil {
 			return nil
 		}
-		s.Logger.DebugContext(ctx, "record not visible yet", "name", record.Target, "reason", errors.Join(err, laggard))
+		if reason == nil || ctx.Err() == nil {
+			reason = errors.Join(err, laggard) // not that of a look that was broken off
+		}
+		s.Logger.DebugContext(ctx, "record not visible yet", "name", record.Target, "reason", reason)
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("wait for TXT %s: %w: %w", record.Target, context.Cause(ctx), errors.Join(err, laggard))
+			return fmt.Errorf("wait for TXT %s: %w: %w", record.Target, context.Cause(ctx), reason)
 		}
 		wait = min(wait*2, slowestLook)
 	}
@@ -122,7 +126,7 @@ func (s *Solver) look(ctx context.Context, record Record) (laggard, err error) {
 		return nil, err
 	}
 	for _, server := range servers {
-		if laggard := server.lacks(ctx, record); laggard != nil {
+		if laggard := server.lacks(ctx, s.Resolver, record); laggard != nil {
 			return laggard, nil
 		}
 	}
@@ -157,13 +161,13 @@ func (s *Solver) serversOf(ctx context.Context, name string) ([]nameServer, erro
 
 // lacks returns nil when every address of the server that can be reached
 // answers authoritatively with the record, and at least one can be.
-func (n nameServer) lacks(ctx context.Context, record Record) error {
+func (n nameServer) lacks(ctx context.Context, r *Resolver, record Record) error {
 	question := new(dns.Msg).SetQuestion(dns.Fqdn(record.Target), dns.TypeTXT)
 	question.RecursionDesired = false
 	question.SetEdns0(1232, false)
 	var unreachable []error
 	for _, address := range n.addresses {
-		answer, err := exchange(ctx, address, question)
+		answer, err := r.exchange(ctx, address, question)
 		if errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.EADDRNOTAVAIL) {
 			// This machine has no route, IPv6 mostly: no word about the server.
 			unreachable = append(unreachable, fmt.Errorf("the name server %s (%s): %w", n.name, address, err))

@@ -78,6 +78,9 @@ type Lab struct {
 
 // Start starts all parts. Close ends them.
 func Start(ctx context.Context, options Options) (_ *Lab, err error) {
+	if life := options.CertificateLife; life != 0 && life < time.Second {
+		return nil, fmt.Errorf("certificates that are valid for %s cannot be made, want a second at least", life)
+	}
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}

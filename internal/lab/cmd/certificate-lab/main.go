@@ -59,6 +59,10 @@ func run(arguments []string, stdout, stderr io.Writer) int {
 		}
 		return 2
 	}
+	if *life < time.Second {
+		_, _ = fmt.Fprintf(stderr, "certificate-lab: -certificate-life is %s, want a second at least\n", *life)
+		return 2
+	}
 	switch flags.Arg(0) {
 	case "open-window", "reload":
 		return report(stderr, control(flags.Args()))
