@@ -72,7 +72,9 @@ func newCLI(t testing.TB, options lab.Options, config string) *cli {
 	}
 	c := &cli{Lab: l, t: t, folder: t.TempDir()}
 	t.Cleanup(func() {
-		c.scan()
+		if _, ok := t.(*testing.T); ok { // thousands of keys take minutes
+			c.scan()
+		}
 		if err := l.Close(); err != nil {
 			t.Error(err)
 		}

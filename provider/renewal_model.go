@@ -144,7 +144,7 @@ func (m *renewalModel) wantedNames(ctx context.Context, w *wanted) error {
 		if err != nil {
 			return fmt.Errorf("csr_pem: %w", err)
 		}
-		w.request, names = request.Raw, request.DNSNames
+		w.request, names = request.Raw, pki.RequestNames(request)
 	}
 	if !m.OriginalCertificate.IsNull() && len(names) == 0 {
 		original, err := m.original()
