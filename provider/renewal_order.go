@@ -240,7 +240,7 @@ const suggestionKey = "ari"
 
 // suggestionMemory is the CA's last word on a certificate.
 type suggestionMemory struct {
-	Fingerprint string                `json:"fingerprint"`
+	Fingerprint string                `json:"fingerprint"` // its beginning
 	Suggestion  *lifecycle.Suggestion `json:"suggestion,omitempty"`
 	AskAfter    time.Time             `json:"ask_after"`
 }
@@ -281,7 +281,7 @@ func (r *renewalResource) suggestion(ctx context.Context, m *renewalModel, now t
 	if err != nil || leaf == nil {
 		return nil
 	}
-	memory := recall(ctx, private, pki.Fingerprint(leaf))
+	memory := recall(ctx, private, pki.Fingerprint(leaf)[:16])
 	if now.Before(memory.AskAfter) {
 		return memory.Suggestion
 	}
