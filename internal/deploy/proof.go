@@ -126,7 +126,7 @@ func Prove(ctx context.Context, proof Proof, want func(Served) error) (Served, e
 		}
 		if pause(within, wait) != nil {
 			if last == nil {
-				last = fmt.Errorf("only %d of %d connections in a row were made", row, proof.Consecutive)
+				last = fmt.Errorf("there was time for %d connections in a row over %s, want %d over %s", row, time.Since(began).Round(time.Millisecond), proof.Consecutive, proof.Steady)
 			}
 			return Served{}, errors.Join(ctx.Err(), fmt.Errorf("prove what %s serves: %w", proof.Endpoint.Address, last))
 		}

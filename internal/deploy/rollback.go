@@ -14,6 +14,7 @@ import (
 // certificate. Someone who pressed Ctrl-C waits for the shorter ones.
 const (
 	rollbackTimeout         = 2 * time.Minute
+	shortestRollbackProof   = 10 * time.Second
 	rollbackProof           = 10 * time.Second
 	rollbackTimeoutCanceled = 2 * time.Second
 	rollbackProofCanceled   = 1200 * time.Millisecond
@@ -119,7 +120,8 @@ func (d *deployment) proveOld(ctx context.Context, within time.Duration) (string
 		}
 	}
 	proof := d.job.Proof
-	proof.Timeout = min(within, proof.Timeout)
+	// A short patience for the new certificate is none for the way back.
+	proof.Timeout = min(within, max(proof.Timeout, shortestRollbackProof))
 	if !d.activated && !d.journal.open() {
 		proof.Steady = -1 // the server was told nothing
 	}
