@@ -139,7 +139,7 @@ func (p *certificateProvider) Configure(ctx context.Context, request provider.Co
 		response.Diagnostics.AddError("The provider's clock cannot be moved", err.Error()+".")
 		return
 	}
-	response.ResourceData = s
+	response.ResourceData, response.DataSourceData = s, s
 }
 
 func (p *certificateProvider) configureIssuers(ctx context.Context, configured types.Map, diags *diag.Diagnostics) map[string]issuer.Config {
@@ -274,5 +274,5 @@ func (p *certificateProvider) Resources(context.Context) []func() resource.Resou
 }
 
 func (p *certificateProvider) DataSources(context.Context) []func() datasource.DataSource {
-	return nil
+	return []func() datasource.DataSource{newEndpointDataSource}
 }
