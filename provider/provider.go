@@ -274,5 +274,5 @@ func (p *certificateProvider) Resources(context.Context) []func() resource.Resou
 }
 
 func (p *certificateProvider) DataSources(context.Context) []func() datasource.DataSource {
-	return []func() datasource.DataSource{newEndpointDataSource, newStatusDataSource}
+	return []func() datasource.DataSource{newEndpointDataSource, newStatusDataSource, newValidationRecordsDataSource}
 }
