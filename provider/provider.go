@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/function"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
@@ -23,7 +24,10 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/kind"
 )
 
-var _ provider.Provider = (*certificateProvider)(nil)
+var (
+	_ provider.Provider              = (*certificateProvider)(nil)
+	_ provider.ProviderWithFunctions = (*certificateProvider)(nil)
+)
 
 type certificateProvider struct {
 	version string
@@ -275,4 +279,8 @@ func (p *certificateProvider) Resources(context.Context) []func() resource.Resou
 
 func (p *certificateProvider) DataSources(context.Context) []func() datasource.DataSource {
 	return []func() datasource.DataSource{newEndpointDataSource, newStatusDataSource, newValidationRecordsDataSource}
+}
+
+func (p *certificateProvider) Functions(context.Context) []func() function.Function {
+	return functions()
 }
