@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
 	"github.com/hashicorp/terraform-plugin-framework/function"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
@@ -25,8 +26,9 @@ import (
 )
 
 var (
-	_ provider.Provider              = (*certificateProvider)(nil)
-	_ provider.ProviderWithFunctions = (*certificateProvider)(nil)
+	_ provider.Provider                       = (*certificateProvider)(nil)
+	_ provider.ProviderWithFunctions          = (*certificateProvider)(nil)
+	_ provider.ProviderWithEphemeralResources = (*certificateProvider)(nil)
 )
 
 type certificateProvider struct {
@@ -143,7 +145,7 @@ func (p *certificateProvider) Configure(ctx context.Context, request provider.Co
 		response.Diagnostics.AddError("The provider's clock cannot be moved", err.Error()+".")
 		return
 	}
-	response.ResourceData, response.DataSourceData = s, s
+	response.ResourceData, response.DataSourceData, response.EphemeralResourceData = s, s, s
 }
 
 func (p *certificateProvider) configureIssuers(ctx context.Context, configured types.Map, diags *diag.Diagnostics) map[string]issuer.Config {
@@ -279,6 +281,10 @@ func (p *certificateProvider) Resources(context.Context) []func() resource.Resou
 
 func (p *certificateProvider) DataSources(context.Context) []func() datasource.DataSource {
 	return []func() datasource.DataSource{newEndpointDataSource, newStatusDataSource, newValidationRecordsDataSource}
+}
+
+func (p *certificateProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
+	return []func() ephemeral.EphemeralResource{newPrivateKeyEphemeral}
 }
 
 func (p *certificateProvider) Functions(context.Context) []func() function.Function {
