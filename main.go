@@ -6,6 +6,7 @@ import (
 	"context"
 	"flag"
 	"log"
+	_ "time/tzdata" // time_zone means the same where the system has no zones
 
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 

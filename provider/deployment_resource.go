@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strings"
 
@@ -70,11 +69,7 @@ func (r *deploymentResource) job(ctx context.Context, m deploymentModel, key pki
 func (r *deploymentResource) key(ctx context.Context, m, config deploymentModel) (pki.Key, error) {
 	switch {
 	case !m.PrivateKeyID.IsNull():
-		key, err := order.LoadKey(ctx, r.services.store, m.PrivateKeyID.ValueString())
-		if errors.Is(err, fs.ErrNotExist) {
-			return pki.Key{}, fmt.Errorf("%w; configure the storage of the machine that ordered the certificate, or order a new one with terraform apply -replace of its certificate_renewal", err)
-		}
-		return key, err
+		return storedKey(ctx, r.services.store, m.PrivateKeyID.ValueString())
 	case !config.PrivateKeyWO.IsNull():
 		return pki.ParseKey([]byte(config.PrivateKeyWO.ValueString()))
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
+	"github.com/hashicorp/terraform-plugin-framework/function"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
@@ -23,7 +25,11 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/kind"
 )
 
-var _ provider.Provider = (*certificateProvider)(nil)
+var (
+	_ provider.Provider                       = (*certificateProvider)(nil)
+	_ provider.ProviderWithFunctions          = (*certificateProvider)(nil)
+	_ provider.ProviderWithEphemeralResources = (*certificateProvider)(nil)
+)
 
 type certificateProvider struct {
 	version string
@@ -139,7 +145,7 @@ func (p *certificateProvider) Configure(ctx context.Context, request provider.Co
 		response.Diagnostics.AddError("The provider's clock cannot be moved", err.Error()+".")
 		return
 	}
-	response.ResourceData = s
+	response.ResourceData, response.DataSourceData, response.EphemeralResourceData = s, s, s
 }
 
 func (p *certificateProvider) configureIssuers(ctx context.Context, configured types.Map, diags *diag.Diagnostics) map[string]issuer.Config {
@@ -274,5 +280,13 @@ func (p *certificateProvider) Resources(context.Context) []func() resource.Resou
 }
 
 func (p *certificateProvider) DataSources(context.Context) []func() datasource.DataSource {
-	return nil
+	return []func() datasource.DataSource{newEndpointDataSource, newStatusDataSource, newValidationRecordsDataSource}
+}
+
+func (p *certificateProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
+	return []func() ephemeral.EphemeralResource{newPrivateKeyEphemeral}
+}
+
+func (p *certificateProvider) Functions(context.Context) []func() function.Function {
+	return functions()
 }

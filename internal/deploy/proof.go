@@ -50,11 +50,16 @@ const (
 	longestRowWait     = 50 * time.Millisecond
 )
 
-// Probe makes one new connection, completes the handshake and returns what the
-// server sent. Whether to trust that is not its question.
+// Probe is Inspect with little patience, for a server that is known to be near.
 func Probe(ctx context.Context, endpoint Endpoint) (Served, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
+	return Inspect(ctx, endpoint)
+}
+
+// Inspect makes one new connection, completes the handshake and returns what the
+// server sent. Whether to trust that is not its question.
+func Inspect(ctx context.Context, endpoint Endpoint) (Served, error) {
 	raw, err := new(net.Dialer).DialContext(ctx, "tcp", endpoint.Address)
 	if err != nil {
 		return Served{}, fmt.Errorf("connect to %s: %w", endpoint.Address, err)

@@ -40,6 +40,8 @@ type Options struct {
 	// PollSuggestions has the CA let clients ask for renewal information at any
 	// time instead of every six hours.
 	PollSuggestions bool
+	// Records are more records of the lab's zone, in the format of zone files.
+	Records string
 	// ExternalAccounts has the CA take only accounts that are bound to one of
 	// these: key identifier to key in base64url.
 	ExternalAccounts map[string]string
@@ -121,7 +123,7 @@ func (l *Lab) startResponder(ctx context.Context) error {
 	server, err := dnsserver.New(dnsserver.Config{
 		Zones: []dnsserver.Zone{{
 			Name: Zone, NameServers: []string{"ns1." + Zone},
-			Records: "ns1 A 127.0.0.1\n* A 127.0.0.1\n",
+			Records: "ns1 A 127.0.0.1\n* A 127.0.0.1\n" + l.options.Records,
 		}},
 		Tokens: []dnsserver.Token{{Name: "lab", SHA256: hex.EncodeToString(sum[:]), Names: []string{"*." + Zone}}},
 	}, dnsserver.NewMemoryStore(), l.options.Logger)

@@ -46,6 +46,8 @@ type Policy struct {
 	WindowDays int
 	// UseSuggestion has the CA's suggestion move the renewal.
 	UseSuggestion bool
+	// Location is where the calendar days of the reminder begin; nil is UTC.
+	Location *time.Location
 }
 
 // Decision is the answer to "renew? when? why?".
@@ -71,7 +73,7 @@ func (d Decision) Due() bool { return d.Reason != "" }
 // Decide answers for one certificate at one moment.
 func Decide(c Certificate, p Policy, now time.Time) Decision {
 	opens, renewAt, bySuggestion, shortened := schedule(c, p)
-	d := Decision{RenewAt: renewAt, WindowOpensAt: opens, ReminderAt: reminderAt(opens, c.NotAfter), Shortened: shortened}
+	d := Decision{RenewAt: renewAt, WindowOpensAt: opens, ReminderAt: reminderAt(opens, c.NotAfter, p.Location), Shortened: shortened}
 	for _, reason := range []func() string{
 		func() string { return expired(c, now) },
 		func() string { return suggested(c, renewAt, bySuggestion, now) },
@@ -131,11 +133,19 @@ func choose(s Suggestion, fingerprint string) time.Time {
 	return s.Start.Add(time.Duration(share * float64(s.End.Sub(s.Start)))).Truncate(time.Second)
 }
 
-// reminderAt is the second calendar day after the window opens, in UTC, but not
-// after the expiry.
-func reminderAt(opens, notAfter time.Time) time.Time {
-	y, m, d := opens.UTC().Date()
-	at := time.Date(y, m, d+2, 0, 0, 0, 0, time.UTC)
+// reminderAt is the beginning of the second calendar day after the window opens,
+// at a place (nil is UTC), but not after the expiry.
+func reminderAt(opens, notAfter time.Time, place *time.Location) time.Time {
+	if place == nil {
+		place = time.UTC
+	}
+	y, m, d := opens.In(place).Date()
+	at := time.Date(y, m, d+2, 0, 0, 0, 0, place)
+	if at.Hour() > 12 {
+		// Clocks go forward at midnight there, and Date took the hour before:
+		// the day begins with the new time.
+		_, at = at.ZoneBounds()
+	}
 	if at.After(notAfter) {
 		return notAfter
 	}

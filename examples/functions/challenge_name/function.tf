@@ -1,0 +1,4 @@
+# _acme-challenge.xn--bcher-kva.example
+output "validated_at" {
+  value = provider::certificate::challenge_name("*.bücher.example")
+}

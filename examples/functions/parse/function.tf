@@ -1,0 +1,3 @@
+output "shop_expires" {
+  value = provider::certificate::parse(file("${path.module}/shop.pem")).not_after
+}
