@@ -223,6 +223,33 @@ func (c *cli) interrupt(t *testing.T, command *exec.Cmd, done <-chan error) {
 	c.noRecords(t)
 }
 
+// From the second calendar day after the window opened each plan warns of a
+// renewal that is still open.
+func TestReminder_warnsFromTheSecondDay(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t, lab.Options{}, `
+resource "certificate_renewal" "www" {
+  domains = ["www.example.test"]
+  renewal = { use_ari = false }
+}
+`)
+	c.must(0, "apply", "-auto-approve")
+	const reminder = "A renewal is still open"
+	for offset, test := range map[string]struct {
+		status int
+		want   bool
+	}{
+		"1400h": {0, false}, // the window opens after 60 days, 1440 hours
+		"1441h": {2, false},
+		"1500h": {2, true},
+	} {
+		c.extra = []string{"CERTIFICATE_CLOCK_OFFSET=" + offset}
+		if output := c.must(test.status, "plan", "-detailed-exitcode"); strings.Contains(output, reminder) != test.want {
+			t.Errorf("after %s: reminded %t, want %t\n%s", offset, !test.want, test.want, output)
+		}
+	}
+}
+
 // The scan that every test of this kind ends with finds a key that is there.
 func TestSecrets_scanFindsAPlantedKey(t *testing.T) {
 	t.Parallel()

@@ -119,6 +119,7 @@ func (m *renewalModel) wanted(ctx context.Context) (w wanted, complete bool, err
 			WindowDays types.Int64  `tfsdk:"window_days"`
 			UseARI     types.Bool   `tfsdk:"use_ari"`
 			ForceToken types.String `tfsdk:"force_token"`
+			TimeZone   types.String `tfsdk:"time_zone"`
 		}
 		if diags := m.Renewal.As(ctx, &renewal, basetypes.ObjectAsOptions{}); diags.HasError() {
 			return wanted{}, true, diagError(diags)
@@ -126,6 +127,11 @@ func (m *renewalModel) wanted(ctx context.Context) (w wanted, complete bool, err
 		w.policy.WindowDays = int(renewal.WindowDays.ValueInt64())
 		w.policy.UseSuggestion = renewal.UseARI.IsNull() || renewal.UseARI.ValueBool()
 		w.token = renewal.ForceToken.ValueString()
+		if !renewal.TimeZone.IsNull() {
+			if w.policy.Location, err = timeZone(renewal.TimeZone.ValueString()); err != nil {
+				return wanted{}, true, fmt.Errorf("renewal.time_zone: %w", err)
+			}
+		}
 	}
 	if !m.WaitTimeout.IsNull() {
 		if w.wait, err = time.ParseDuration(m.WaitTimeout.ValueString()); err != nil {

@@ -100,6 +100,10 @@ func renewalAttribute() schema.Attribute {
 				MarkdownDescription: "Renew so many days before the expiry, or earlier if the CA asks for it. A window that does not fit into the life of the certificate becomes a third of the life. " +
 					"Default: when the CA suggests (ARI); without a suggestion 30 days for lives of 90 days and more, a third of the life below, half of it below ten days.",
 			},
+			"time_zone": schema.StringAttribute{
+				Optional: true, Validators: []validator.String{timeZoneValidator{}},
+				MarkdownDescription: "IANA time zone, such as `Asia/Shanghai`, in whose calendar `reminder_at` is the second day. Default: `UTC`.",
+			},
 			"force_token": schema.StringAttribute{
 				Optional:            true,
 				MarkdownDescription: "Change it to any other text to renew now, and to try again at once after repeated rejections. Default: none.",

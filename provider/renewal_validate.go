@@ -96,3 +96,21 @@ func (v durationValidator) ValidateString(ctx context.Context, request validator
 			fmt.Sprintf("%q is not %s.", request.ConfigValue.ValueString(), v.Description(ctx)))
 	}
 }
+
+// timeZoneValidator accepts IANA time zones.
+type timeZoneValidator struct{}
+
+func (timeZoneValidator) Description(context.Context) string {
+	return "an IANA time zone such as Asia/Shanghai"
+}
+
+func (v timeZoneValidator) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
+
+func (v timeZoneValidator) ValidateString(ctx context.Context, request validator.StringRequest, response *validator.StringResponse) {
+	if request.ConfigValue.IsNull() || request.ConfigValue.IsUnknown() {
+		return
+	}
+	if _, err := timeZone(request.ConfigValue.ValueString()); err != nil {
+		response.Diagnostics.AddAttributeError(request.Path, "Not a time zone", fmt.Sprintf("%s. Write %s.", err, v.Description(ctx)))
+	}
+}
