@@ -297,6 +297,12 @@ func (m *renewalModel) setDecision(d lifecycle.Decision) {
 	}
 }
 
+// decidedAs reports whether another model has the same decision.
+func (m *renewalModel) decidedAs(other renewalModel) bool {
+	return m.RenewAt.Equal(other.RenewAt) && m.RenewReason.Equal(other.RenewReason) &&
+		m.WindowOpensAt.Equal(other.WindowOpensAt) && m.ReminderAt.Equal(other.ReminderAt)
+}
+
 // copyOutputs takes the outputs of another model.
 func (m *renewalModel) copyOutputs(from renewalModel) {
 	m.ID, m.Generation = from.ID, from.Generation

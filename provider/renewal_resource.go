@@ -77,6 +77,7 @@ func (r *renewalResource) Read(ctx context.Context, request resource.ReadRequest
 		response.Diagnostics.AddError("The state of the certificate is damaged", err.Error()+".")
 		return
 	}
+	before := m
 	if err := r.finishMove(ctx, &m); err != nil {
 		response.Diagnostics.AddWarning("The private key is still in state",
 			err.Error()+". It was moved here by a moved block and belongs into the provider's storage; the next plan tries again.")
@@ -84,7 +85,9 @@ func (r *renewalResource) Read(ctx context.Context, request resource.ReadRequest
 	response.Private = request.Private
 	r.decide(ctx, &m, w, response.Private, &response.Diagnostics)
 	r.remind(m, w, &response.Diagnostics)
-	response.Diagnostics.Append(response.State.Set(ctx, &m)...)
+	if !m.decidedAs(before) || !m.PrivateKeyID.Equal(before.PrivateKeyID) {
+		response.Diagnostics.Append(response.State.Set(ctx, &m)...)
+	}
 }
 
 // remind warns of a renewal that is still open on the day people should hear of
