@@ -35,6 +35,13 @@ var (
 	// configured encryption: another identity, none where one is needed, or
 	// one where the value is not encrypted. The value is left as it is.
 	ErrUnreadable = errors.New("stored value is not readable with this encryption")
+
+	// ErrRecipient reports age recipients that cannot be encrypted to.
+	ErrRecipient = errors.New("no usable age recipients")
+
+	// ErrNoIdentity reports age recipients without an identity, so that what is
+	// stored could not be read again.
+	ErrNoIdentity = errors.New("there are age recipients but no identity to read with: set encryption.age_identity")
 )
 
 // Store keeps bytes under keys such as "accounts/<hex>", "keys/<id>",
@@ -67,8 +74,9 @@ type Store interface {
 
 // Options say where the storage is and how its values are protected.
 type Options struct {
-	Directory   string // path; see [OpenDirectory]
-	AgeIdentity Secret // see [Seal]; empty keeps the values in the clear
+	Directory     string   // path; see [OpenDirectory]
+	AgeIdentity   Secret   // see [Seal]; empty keeps the values in the clear
+	AgeRecipients []string // see [Seal]
 }
 
 // Open returns the store that opts describe. It creates nothing: a directory
@@ -78,7 +86,7 @@ func Open(opts Options) (Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Seal(dir, opts.AgeIdentity)
+	return Seal(dir, opts.AgeIdentity, opts.AgeRecipients...)
 }
 
 const (
