@@ -42,6 +42,10 @@ var (
 	// ErrNoIdentity reports age recipients without an identity, so that what is
 	// stored could not be read again.
 	ErrNoIdentity = errors.New("there are age recipients but no identity to read with: set encryption.age_identity")
+
+	// ErrLockLost reports that a lock ended before its holder released it, so
+	// that somebody else may work under it by now.
+	ErrLockLost = errors.New("the connection that held the lock was lost")
 )
 
 // Store keeps bytes under keys such as "accounts/<hex>", "keys/<id>",
@@ -51,7 +55,8 @@ var (
 type Store interface {
 	// Put stores data under key and replaces what was there. When it returns
 	// nil the value survives a crash of the machine; when it returns an error
-	// the earlier value is still there, unharmed.
+	// the earlier value is still there, unharmed, or, where the storage failed
+	// before it could answer, the new one.
 	Put(ctx context.Context, key string, data []byte) error
 
 	// Get returns the value under key, or an error that wraps ErrNotFound. The
