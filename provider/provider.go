@@ -48,7 +48,9 @@ func (p *certificateProvider) validationKinds() []kind.Kind[challenge.Publisher,
 }
 
 func (p *certificateProvider) storageKinds() []kind.Kind[custody.Store, schema.Attribute] {
-	return []kind.Kind[custody.Store, schema.Attribute]{custody.DirectoryKind(p.options.Getenv)}
+	return []kind.Kind[custody.Store, schema.Attribute]{
+		custody.DirectoryKind(p.options.Getenv), custody.PostgresKind(p.options.Getenv),
+	}
 }
 
 // blocks makes the nested attributes of a family.
@@ -182,8 +184,11 @@ func (p *certificateProvider) configureStorage(ctx context.Context, configured t
 	if more.HasError() {
 		return noStore{diagError(more)}
 	}
-	if name == "" {
+	switch {
+	case name == "":
 		store = p.defaultStorage(at, diags)
+	case store == nil:
+		return noStore{custody.ErrNoPostgresURL}
 	}
 	identity := p.options.Getenv(envAgeIdentity)
 	if encryption, ok := configured.Attributes()["encryption"].(types.Object); ok && !encryption.IsNull() {
@@ -223,6 +228,11 @@ func ageRecipients(configured types.Object) []string {
 
 // defaultStorage is the storage when none is configured.
 func (p *certificateProvider) defaultStorage(at path.Path, diags *diag.Diagnostics) custody.Store {
+	if shared, err := custody.PostgresFromEnvironment(p.options.Getenv); err != nil {
+		return noStore{err}
+	} else if shared != nil {
+		return shared
+	}
 	directory, err := custody.DirectoryFromEnvironment(p.options.Getenv)
 	if err != nil {
 		return noStore{err}
