@@ -37,6 +37,9 @@ func (p *Postgres) Lock(ctx context.Context, name string) (unlock func() error, 
 	if err := CheckKey(name); err != nil {
 		return nil, err
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	if _, err := p.ready(ctx); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", name, err)
 	}
