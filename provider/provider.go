@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -53,7 +54,9 @@ func (p *certificateProvider) validationKinds() []kind.Kind[challenge.Publisher,
 }
 
 func (p *certificateProvider) storageKinds() []kind.Kind[custody.Store, schema.Attribute] {
-	return []kind.Kind[custody.Store, schema.Attribute]{custody.DirectoryKind(p.options.Getenv)}
+	return []kind.Kind[custody.Store, schema.Attribute]{
+		custody.DirectoryKind(p.options.Getenv), custody.PostgresKind(p.options.Getenv),
+	}
 }
 
 // blocks makes the nested attributes of a family.
@@ -83,7 +86,14 @@ func (p *certificateProvider) Schema(_ context.Context, _ provider.SchemaRequest
 		Attributes: map[string]schema.Attribute{
 			"age_identity": schema.StringAttribute{
 				Optional: true, Sensitive: true,
-				MarkdownDescription: "age identity (`AGE-SECRET-KEY-1…`, from `age-keygen`) to encrypt to and decrypt with. Environment: `" + envAgeIdentity + "`.",
+				MarkdownDescription: "age identity (`AGE-SECRET-KEY-1…`, from `age-keygen`) to encrypt to and decrypt with. Of several, one a line, the first encrypts and all decrypt. " +
+					"To replace an identity, put the new one first and keep the old one below it: what is stored is encrypted anew only when it is next written, a private key with its next renewal. " +
+					"Environment: `" + envAgeIdentity + "`. Default: nothing is encrypted.",
+			},
+			"age_recipients": schema.ListAttribute{
+				Optional: true, ElementType: types.StringType,
+				MarkdownDescription: "Public parts (`age1…`) of other identities that can read what is stored too: those of other machines, or one kept for emergencies. " +
+					"A change holds for what is written from then on. Needs `age_identity`. Default: none.",
 			},
 		},
 	}
@@ -180,8 +190,11 @@ func (p *certificateProvider) configureStorage(ctx context.Context, configured t
 	if more.HasError() {
 		return noStore{diagError(more)}
 	}
-	if name == "" {
+	switch {
+	case name == "":
 		store = p.defaultStorage(at, diags)
+	case store == nil:
+		return noStore{custody.ErrNoPostgresURL}
 	}
 	identity := p.options.Getenv(envAgeIdentity)
 	if encryption, ok := configured.Attributes()["encryption"].(types.Object); ok && !encryption.IsNull() {
@@ -189,19 +202,43 @@ func (p *certificateProvider) configureStorage(ctx context.Context, configured t
 			identity = own.ValueString()
 		}
 	}
-	sealed, err := custody.Seal(store, custody.NewSecret(identity))
-	if err != nil {
-		diags.AddAttributeError(at.AtName("encryption").AtName("age_identity"), "No usable age identity", err.Error()+".")
+	sealed, err := custody.Seal(store, custody.NewSecret(identity), ageRecipients(configured)...)
+	if errors.Is(err, custody.ErrRecipient) {
+		diags.AddAttributeError(at.AtName("encryption").AtName("age_recipients"), "No usable age recipients", err.Error()+".")
 		return noStore{err}
+	}
+	if err != nil && !errors.Is(err, custody.ErrNoIdentity) { // a plan with nothing due needs no secret
+		diags.AddAttributeError(at.AtName("encryption").AtName("age_identity"), "No usable age identity", err.Error()+".")
 	}
 	if absent, ok := store.(noStore); ok {
 		return absent
 	}
+	if err != nil {
+		return noStore{err}
+	}
 	return sealed
+}
+
+// ageRecipients are those of the configuration.
+func ageRecipients(configured types.Object) []string {
+	encryption, _ := configured.Attributes()["encryption"].(types.Object)
+	list, _ := encryption.Attributes()["age_recipients"].(types.List)
+	var recipients []string
+	for _, element := range list.Elements() {
+		if text, ok := element.(types.String); ok {
+			recipients = append(recipients, text.ValueString())
+		}
+	}
+	return recipients
 }
 
 // defaultStorage is the storage when none is configured.
 func (p *certificateProvider) defaultStorage(at path.Path, diags *diag.Diagnostics) custody.Store {
+	if shared, err := custody.PostgresFromEnvironment(p.options.Getenv); err != nil {
+		return noStore{err}
+	} else if shared != nil {
+		return shared
+	}
 	directory, err := custody.DirectoryFromEnvironment(p.options.Getenv)
 	if err != nil {
 		return noStore{err}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
@@ -103,6 +104,9 @@ func hasUnknown(object types.Object) bool {
 	}
 	for _, value := range object.Attributes() {
 		if nested, ok := value.(types.Object); ok && hasUnknown(nested) || value.IsUnknown() {
+			return true
+		}
+		if list, ok := value.(types.List); ok && slices.ContainsFunc(list.Elements(), attr.Value.IsUnknown) {
 			return true
 		}
 	}

@@ -35,6 +35,17 @@ var (
 	// configured encryption: another identity, none where one is needed, or
 	// one where the value is not encrypted. The value is left as it is.
 	ErrUnreadable = errors.New("stored value is not readable with this encryption")
+
+	// ErrRecipient reports age recipients that cannot be encrypted to.
+	ErrRecipient = errors.New("no usable age recipients")
+
+	// ErrNoIdentity reports age recipients without an identity, so that what is
+	// stored could not be read again.
+	ErrNoIdentity = errors.New("there are age recipients but no identity to read with: set encryption.age_identity")
+
+	// ErrLockLost reports that a lock ended before its holder released it, so
+	// that somebody else may work under it by now.
+	ErrLockLost = errors.New("the connection that held the lock was lost")
 )
 
 // Store keeps bytes under keys such as "accounts/<hex>", "keys/<id>",
@@ -44,7 +55,8 @@ var (
 type Store interface {
 	// Put stores data under key and replaces what was there. When it returns
 	// nil the value survives a crash of the machine; when it returns an error
-	// the earlier value is still there, unharmed.
+	// the earlier value is still there, unharmed, or, where the storage failed
+	// before it could answer, the new one.
 	Put(ctx context.Context, key string, data []byte) error
 
 	// Get returns the value under key, or an error that wraps ErrNotFound. The
@@ -67,8 +79,9 @@ type Store interface {
 
 // Options say where the storage is and how its values are protected.
 type Options struct {
-	Directory   string // path; see [OpenDirectory]
-	AgeIdentity Secret // see [Seal]; empty keeps the values in the clear
+	Directory     string   // path; see [OpenDirectory]
+	AgeIdentity   Secret   // see [Seal]; empty keeps the values in the clear
+	AgeRecipients []string // see [Seal]
 }
 
 // Open returns the store that opts describe. It creates nothing: a directory
@@ -78,7 +91,7 @@ func Open(opts Options) (Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Seal(dir, opts.AgeIdentity)
+	return Seal(dir, opts.AgeIdentity, opts.AgeRecipients...)
 }
 
 const (

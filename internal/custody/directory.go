@@ -32,10 +32,8 @@ const (
 // would give two holders. The directory may be on a network file system if that
 // file system honours flock between machines (NFS since Linux 2.6.12 does).
 type Directory struct {
-	root string
-
-	mu    sync.Mutex
-	queue map[string]chan struct{} // one slot a lock: only one goroutine a process polls
+	root  string
+	turns turns
 }
 
 var _ Store = (*Directory)(nil)
@@ -51,7 +49,7 @@ func OpenDirectory(path string) (*Directory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
-	d := &Directory{root: root, queue: map[string]chan struct{}{}}
+	d := &Directory{root: root}
 	if err := d.sweep(); err != nil {
 		return nil, fmt.Errorf("clear %s of unfinished files: %w", root, err)
 	}
@@ -146,32 +144,19 @@ func (d *Directory) Lock(ctx context.Context, name string) (unlock func() error,
 	if err := d.prepare(); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", name, err)
 	}
-	slot := d.slot(name)
-	select {
-	case slot <- struct{}{}:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("lock %s: another operation of this run holds it: %w", name, ctx.Err())
+	done, err := d.turns.take(ctx, name)
+	if err != nil {
+		return nil, err
 	}
 	lock := d.flock(strings.ReplaceAll(name, "/", "~")) // no key has a tilde
 	if _, err := lock.TryLockContext(ctx, lockPoll); err != nil {
-		<-slot
+		done()
 		return nil, fmt.Errorf("lock %s: another run may hold %s: %w", name, lock.Path(), err)
 	}
 	return sync.OnceValue(func() error {
-		defer func() { <-slot }()
+		defer done()
 		return lock.Close()
 	}), nil
-}
-
-func (d *Directory) slot(name string) chan struct{} {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	slot, ok := d.queue[name]
-	if !ok {
-		slot = make(chan struct{}, 1)
-		d.queue[name] = slot
-	}
-	return slot
 }
 
 func (d *Directory) flock(name string) *flock.Flock {

@@ -173,3 +173,10 @@ func newIdentity(t *testing.T) custody.Secret {
 	}
 	return custody.NewSecret(identity.String())
 }
+
+func put(t *testing.T, store custody.Store, key, value string) {
+	t.Helper()
+	if err := store.Put(t.Context(), key, []byte(value)); err != nil {
+		t.Errorf("Put(%q): %v", key, err)
+	}
+}

@@ -18,37 +18,64 @@ import (
 
 	"github.com/certiform/terraform-provider-certificate/internal/custody"
 	"github.com/certiform/terraform-provider-certificate/internal/custody/custodytest"
+	"github.com/certiform/terraform-provider-certificate/internal/custody/postgrestest"
 )
 
 // The tests below need a second process: this binary again, told by these
 // variables to be one of the children instead of running tests.
 const (
 	childVar = "CUSTODY_TEST_CHILD"
-	rootVar  = "CUSTODY_TEST_ROOT"
+	rootVar  = "CUSTODY_TEST_ROOT" // where its storage is: a directory or a URL
 )
 
+// server is the PostgreSQL of this package's tests.
+var server postgrestest.Shared
+
 func TestMain(m *testing.M) {
-	child, ok := map[string]func(store *custody.Directory) error{
-		"":       nil,
-		"writer": childWrites,
-		"holder": childHolds,
-		"full":   childFills,
+	child, ok := map[string]func(root string) error{
+		"":         nil,
+		"writer":   inDirectory(childWrites),
+		"holder":   inDirectory(childHolds),
+		"full":     inDirectory(childFills),
+		"database": inDatabase(childHolds),
+		"counter":  inDatabase(childCounts),
 	}[os.Getenv(childVar)]
 	if child == nil && ok {
-		os.Exit(m.Run())
+		status := m.Run()
+		if err := server.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			status = 1
+		}
+		os.Exit(status)
 	}
-	store, err := custody.OpenDirectory(os.Getenv(rootVar))
-	if err == nil {
-		err = child(store)
-	}
-	if err != nil {
+	if err := child(os.Getenv(rootVar)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
+func inDirectory(child func(custody.Store) error) func(root string) error {
+	return func(root string) error {
+		store, err := custody.OpenDirectory(root)
+		if err != nil {
+			return err
+		}
+		return child(store)
+	}
+}
+
+func inDatabase(child func(custody.Store) error) func(root string) error {
+	return func(root string) error {
+		store, err := custody.OpenPostgres(custody.PostgresOptions{URL: custody.NewSecret(root)})
+		if err != nil {
+			return err
+		}
+		return child(store)
+	}
+}
+
 // childWrites replaces one value for ever, and says when it has begun.
-func childWrites(store *custody.Directory) error {
+func childWrites(store custody.Store) error {
 	for n := 0; ; n++ {
 		if err := store.Put(context.Background(), "journals/a", custodytest.Pattern(n)); err != nil {
 			return err
@@ -58,7 +85,7 @@ func childWrites(store *custody.Directory) error {
 }
 
 // childHolds takes a lock and keeps it until it is killed.
-func childHolds(store *custody.Directory) error {
+func childHolds(store custody.Store) error {
 	if _, err := store.Lock(context.Background(), "lineages/a"); err != nil {
 		return err
 	}
@@ -68,7 +95,7 @@ func childHolds(store *custody.Directory) error {
 }
 
 // childFills writes values that no longer fit, as on a full disk.
-func childFills(store *custody.Directory) error {
+func childFills(store custody.Store) error {
 	signal.Ignore(syscall.SIGXFSZ)
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 4096, Max: 4096}); err != nil {
 		return err

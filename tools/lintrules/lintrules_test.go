@@ -23,6 +23,7 @@ const (
 	module    = "github.com/certiform/terraform-provider-certificate"
 	framework = "github.com/hashicorp/terraform-plugin-framework"
 	lego      = "github.com/go-acme/lego/v4"
+	postgres  = "github.com/jackc/pgx/v5"
 	tencent   = "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/ssl/v20191205"
 	tflog     = "github.com/hashicorp/terraform-plugin-log/tflog"
 )
@@ -63,6 +64,8 @@ var violations = []struct{ rule, file, imports string }{
 	{"lego", "provider/lego.go", lego + "/acme"},
 	{"lego", "internal/issuer/other/x.go", lego + "/acme/api"},
 	{"lego", "internal/deploy/x_test.go", lego + "/lego"},
+	{"postgres", "provider/postgres_test.go", postgres},
+	{"postgres", "internal/deploy/postgres.go", postgres + "/pgxpool"},
 	{"tencentcloud", "provider/tencent.go", tencent},
 	{"tencentcloud", "internal/issuer/acme/tencent.go", tencent},
 	{"framework", "internal/kind/framework.go", framework + "/resource"},
@@ -111,6 +114,8 @@ var allowed = []struct{ file, imports string }{
 	{"internal/deploy/transport/x.go", "golang.org/x/crypto/ssh"},
 	{"internal/custody/x.go", framework + "/provider/schema"},
 	{"internal/custody/x.go", "filippo.io/age"},
+	{"internal/custody/x.go", postgres},
+	{"internal/custody/postgrestest/x.go", postgres},
 	{"internal/kind/x.go", framework + "/attr"},
 	{"internal/kind/x.go", framework + "/diag"},
 	{"internal/kind/x.go", framework + "/schema/validator"},
