@@ -82,6 +82,25 @@ func TestAccRenewal_carriesDaysOver(t *testing.T) {
 	}
 }
 
+// A CA that stumbles over what an order replaces still renews.
+func TestAccRenewal_renewsWithoutReplacesWhereTheCAObjects(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{http.StatusInternalServerError, http.StatusNotFound, http.StatusBadRequest} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, lab.Options{PollSuggestions: true, Intercept: refusing(
+				func(body string) bool { return strings.Contains(body, "replaces") },
+				status, "serverInternal", "could not find an order for the given certificate",
+			)})
+			first := map[string]string{}
+			w.test(t,
+				resource.TestStep{Config: wwwOnly, Check: grab(first, www, "certificate_pem")},
+				resource.TestStep{PreConfig: w.openWindow(t, first), Config: wwwOnly, Check: resource.TestCheckResourceAttr(www, "generation", "2")},
+			)
+		})
+	}
+}
+
 // refusing has the CA answer new orders with a problem while a condition holds.
 func refusing(when func(body string) bool, status int, kind, detail string) func(http.Handler) http.Handler {
 	return func(ca http.Handler) http.Handler {

@@ -68,8 +68,10 @@ func (r *renewalResource) obtain(ctx context.Context, m *renewalModel, w wanted,
 			break
 		}
 	}
-	if err := order.Prune(ctx, r.services.store, m.ID.ValueString(), m.keepGenerations()); err != nil {
-		r.services.logger.WarnContext(ctx, "prune old generations", "id", m.ID.ValueString(), "error", err)
+	if m.Generation.ValueInt64() > 1 { // nothing is old yet
+		if err := order.Prune(ctx, r.services.store, m.ID.ValueString(), m.keepGenerations()); err != nil {
+			r.services.logger.WarnContext(ctx, "prune old generations", "id", m.ID.ValueString(), "error", err)
+		}
 	}
 	return r.setKey(ctx, m, w)
 }

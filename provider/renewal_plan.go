@@ -87,12 +87,11 @@ func (r *renewalResource) planCreate(ctx context.Context, m renewalModel, w want
 		}
 	}
 	if w.custody != custodyState || w.request != nil || w.own {
-		m.PrivateKeyPEM = types.StringNull()
+		response.Diagnostics.Append(response.Plan.SetAttribute(ctx, path.Root("private_key_pem"), types.StringNull())...)
 	}
 	if w.request != nil || w.own {
-		m.PrivateKeyID = types.StringNull()
+		response.Diagnostics.Append(response.Plan.SetAttribute(ctx, path.Root("private_key_id"), types.StringNull())...)
 	}
-	response.Diagnostics.Append(response.Plan.Set(ctx, &m)...)
 }
 
 // planUpdate marks what an apply will change.

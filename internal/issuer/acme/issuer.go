@@ -190,9 +190,14 @@ func (i *Issuer) place(s *session, a account, j order.Journal) (order.Journal, e
 	if j.Intent.Options.Profile != "" {
 		options.Profile = j.Intent.Options.Profile
 	}
-	created, err := call(s, func() (acme.ExtendedOrder, error) {
-		return s.Orders.NewWithOptions(j.Intent.Names, options)
-	})
+	request := func() (acme.ExtendedOrder, error) { return s.Orders.NewWithOptions(j.Intent.Names, options) }
+	created, err := call(s, request)
+	if options.ReplacesCertID != "" && blamesReplaces(err) {
+		// What the order replaces is a courtesy and must not cost the renewal.
+		i.logger.WarnContext(s.ctx, "order again without what it replaces", "names", j.Intent.Names, "error", err)
+		options.ReplacesCertID = ""
+		created, err = call(s, request)
+	}
 	if err != nil {
 		if gone := isProblem(err, problemNoAccount); gone || isProblem(err, problemUnauthorized) && i.deactivated(s, a) {
 			j.Wait = slower(j.Wait)

@@ -23,6 +23,8 @@ const (
 	problemMalformed     = "urn:ietf:params:acme:error:malformed"
 	problemUnauthorized  = "urn:ietf:params:acme:error:unauthorized"
 
+	problemRejectedIdentifier = "urn:ietf:params:acme:error:rejectedIdentifier"
+
 	problemAlreadyRevoked = "urn:ietf:params:acme:error:alreadyRevoked"
 )
 
@@ -52,6 +54,20 @@ func refused(err error) bool {
 	details := problem(err)
 	return details != nil && details.HTTPStatus >= 400 && details.HTTPStatus < 500 &&
 		details.HTTPStatus != http.StatusTooManyRequests && details.Type != problemNoAccount
+}
+
+// blamesReplaces reports whether a new order may have been refused for what it
+// replaces (RFC 9773 §5): for anything but a limit, the account or the names.
+func blamesReplaces(err error) bool {
+	details := problem(err)
+	if details == nil || details.HTTPStatus == http.StatusTooManyRequests {
+		return false
+	}
+	switch details.Type {
+	case problemNoAccount, problemUnauthorized, problemRejectedIdentifier:
+		return false
+	}
+	return true
 }
 
 // describe words a problem for people: the CA's own text, and each
