@@ -18,7 +18,13 @@ type Responder struct{ api *client.Client }
 
 // NewResponder prepares a publisher for the responder at url; it sends nothing.
 func NewResponder(url, token string) (*Responder, error) {
-	api, err := client.New(url, token, &http.Client{Timeout: responderTimeout})
+	// One connection for each record that is published at once, kept for the
+	// next ones: Go keeps two by itself and would open the others anew.
+	transport := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: 30 * time.Second,
+		MaxConnsPerHost: maxParallel, MaxIdleConnsPerHost: maxParallel,
+	}
+	api, err := client.New(url, token, &http.Client{Transport: transport, Timeout: responderTimeout})
 	if err != nil {
 		return nil, err
 	}
