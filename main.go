@@ -3,14 +3,15 @@
 package main
 
 import (
-	"context"
 	"flag"
 	"log"
 	"os"
 	"runtime/debug"
+	"slices"
+	"strings"
 	_ "time/tzdata" // time_zone means the same where the system has no zones
 
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6/tf6server"
 
 	"github.com/certiform/terraform-provider-certificate/provider"
 )
@@ -26,14 +27,23 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	quietLogs(os.Environ())
 	attach := flag.Bool("debug", false, "serve for a debugger such as delve, and print how to attach Terraform")
 	flag.Parse()
-	err := providerserver.Serve(context.Background(), provider.New(version, provider.Options{}), providerserver.ServeOpts{
-		Address:         "registry.terraform.io/certiform/certificate",
-		Debug:           *attach,
-		ProtocolVersion: 6,
-	})
-	if err != nil {
+	var options []tf6server.ServeOpt
+	if *attach {
+		options = append(options, tf6server.WithManagedDebug())
+	}
+	if err := tf6server.Serve("registry.terraform.io/certiform/certificate", provider.New(version, provider.Options{}), options...); err != nil {
 		log.Fatal(err)
+	}
+}
+
+// quietLogs keeps the plugin libraries from logging where nobody listens: they
+// write everything at level trace, as JSON, and leave it to Terraform to read it
+// all and throw it away. That is a third of the time of a plan.
+func quietLogs(environment []string) {
+	if !slices.ContainsFunc(environment, func(variable string) bool { return strings.HasPrefix(variable, "TF_LOG") }) {
+		_ = os.Setenv("TF_LOG_SDK", "OFF")
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 
@@ -58,16 +57,21 @@ func (w *world) advance(d time.Duration) {
 	w.ahead += d
 }
 
+// provider is a provider in this process.
+func (w *world) provider() tfprotov6.ProviderServer {
+	return provider.New("test", provider.Options{
+		Now:    w.now,
+		Getenv: func(name string) string { return w.environment[name] },
+	})()
+}
+
 // test runs steps with real terraform and the provider in this process.
 func (w *world) test(t *testing.T, steps ...resource.TestStep) {
 	t.Helper()
 	resource.Test(t, resource.TestCase{
 		IsUnitTest: true,
 		ProtoV6ProviderFactories: map[string]func() (tfprotov6.ProviderServer, error){
-			"certificate": providerserver.NewProtocol6WithError(provider.New("test", provider.Options{
-				Now:    w.now,
-				Getenv: func(name string) string { return w.environment[name] },
-			})()),
+			"certificate": func() (tfprotov6.ProviderServer, error) { return w.provider(), nil },
 		},
 		Steps: steps,
 	})

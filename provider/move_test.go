@@ -6,14 +6,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/deploytest"
 	"github.com/certiform/terraform-provider-certificate/internal/lab"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
-	"github.com/certiform/terraform-provider-certificate/provider"
 )
 
 // A moved block from acme_certificate keeps the certificate, takes its key out
@@ -60,12 +58,7 @@ func TestMove_fromAcmeCertificate(t *testing.T) {
 // moveState does what Terraform does for a moved block: move, then refresh.
 func moveState(t *testing.T, w *world, from string, source []byte) map[string]tftypes.Value {
 	t.Helper()
-	server, err := providerserver.NewProtocol6WithError(provider.New("test", provider.Options{
-		Now: w.now, Getenv: func(name string) string { return w.environment[name] },
-	})())()
-	if err != nil {
-		t.Fatal(err)
-	}
+	server := w.provider()
 	schemas, err := server.GetProviderSchema(t.Context(), &tfprotov6.GetProviderSchemaRequest{})
 	if err != nil {
 		t.Fatal(err)

@@ -35,12 +35,8 @@ var (
 type certificateProvider struct {
 	version string
 	options Options
-}
-
-// New returns the provider's constructor, as the framework's server takes it.
-func New(version string, options Options) func() provider.Provider {
-	options = options.withDefaults()
-	return func() provider.Provider { return &certificateProvider{version, options} }
+	// services is nil until the provider is configured.
+	services *services
 }
 
 // The families of alternatives. A new issuer, validation method or storage is
@@ -155,6 +151,7 @@ func (p *certificateProvider) Configure(ctx context.Context, request provider.Co
 		response.Diagnostics.AddError("The provider's clock cannot be moved", err.Error()+".")
 		return
 	}
+	p.services = s
 	response.ResourceData, response.DataSourceData, response.EphemeralResourceData = s, s, s
 }
 

@@ -240,11 +240,12 @@ type privateState interface {
 
 const suggestionKey = "ari"
 
-// suggestionMemory is the CA's last word on a certificate.
+// suggestionMemory is the CA's last word on a certificate, in few bytes: it is
+// in the state of each one.
 type suggestionMemory struct {
-	Fingerprint string                `json:"fingerprint"` // its beginning
-	Suggestion  *lifecycle.Suggestion `json:"suggestion,omitempty"`
-	AskAfter    time.Time             `json:"ask_after"`
+	Fingerprint string                `json:"of"` // its beginning
+	Suggestion  *lifecycle.Suggestion `json:"ari,omitempty"`
+	AskAfter    int64                 `json:"ask"` // seconds since 1970
 }
 
 // decide makes the one decision about the certificate in the model and writes
@@ -283,11 +284,8 @@ func (r *renewalResource) suggestion(ctx context.Context, m *renewalModel, now t
 	if err != nil || leaf == nil {
 		return nil
 	}
-	memory := recall(ctx, private, pki.Fingerprint(leaf)[:16])
-	if now.Before(memory.AskAfter) {
-		return memory.Suggestion
-	}
-	if _, ok := r.services.issuers[m.IssuerUsed.ValueString()]; !ok {
+	memory := recall(ctx, private, leaf)
+	if !r.asks(m, memory, now) {
 		return memory.Suggestion
 	}
 	open, err := r.services.issuer(m.IssuerUsed.ValueString())
@@ -307,15 +305,22 @@ func (r *renewalResource) suggestion(ctx context.Context, m *renewalModel, now t
 		diags.AddWarning("The CA did not say when to renew",
 			fmt.Sprintf("%s. The renewal time is computed from the certificate's life instead.", err))
 	}
-	memory.AskAfter = now.Add(pause)
+	memory.AskAfter = now.Add(pause).Unix()
 	if text, err := json.Marshal(memory); err == nil && private != nil {
 		diags.Append(private.SetKey(ctx, suggestionKey, text)...)
 	}
 	return memory.Suggestion
 }
 
-func recall(ctx context.Context, private privateState, fingerprint string) suggestionMemory {
+// asks reports whether it is time to hear the CA.
+func (r *renewalResource) asks(m *renewalModel, memory suggestionMemory, now time.Time) bool {
+	_, known := r.services.issuers[m.IssuerUsed.ValueString()]
+	return known && now.Unix() >= memory.AskAfter
+}
+
+func recall(ctx context.Context, private privateState, leaf *x509.Certificate) suggestionMemory {
 	var memory suggestionMemory
+	fingerprint := pki.Fingerprint(leaf)[:8]
 	text, diags := private.GetKey(ctx, suggestionKey)
 	if diags.HasError() || len(text) == 0 || json.Unmarshal(text, &memory) != nil || memory.Fingerprint != fingerprint {
 		return suggestionMemory{Fingerprint: fingerprint}

@@ -18,7 +18,7 @@ import (
 // configuration, into a plan. It reads no clock: it runs again during apply and
 // must come to the same result.
 func (r *renewalResource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRequest, response *resource.ModifyPlanResponse) {
-	if request.Plan.Raw.IsNull() || r.nothingToPlan(ctx, request, response) {
+	if request.Plan.Raw.IsNull() {
 		return
 	}
 	var m renewalModel
@@ -54,18 +54,9 @@ func (r *renewalResource) ModifyPlan(ctx context.Context, request resource.Modif
 	response.Diagnostics.Append(response.Plan.Set(ctx, &m)...)
 }
 
-// nothingToPlan answers the question that most plans come down to, whether a
-// certificate that did not change is due, with one reading of the state: the
-// framework takes milliseconds for each.
-func (r *renewalResource) nothingToPlan(ctx context.Context, request resource.ModifyPlanRequest, response *resource.ModifyPlanResponse) bool {
-	if request.State.Raw.IsNull() || !request.Plan.Raw.Equal(request.State.Raw) {
-		return false
-	}
-	var m renewalModel
-	response.Diagnostics.Append(request.State.Get(ctx, &m)...)
-	if response.Diagnostics.HasError() {
-		return true
-	}
+// stays reports whether a certificate whose configuration did not change needs
+// no apply.
+func (r *renewalResource) stays(ctx context.Context, m renewalModel) bool {
 	w, complete, err := m.wanted(ctx)
 	if err != nil || !complete {
 		return false

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 
+	"github.com/certiform/terraform-provider-certificate/internal/lifecycle"
 	"github.com/certiform/terraform-provider-certificate/internal/order"
 )
 
@@ -90,11 +91,39 @@ func (r *renewalResource) Read(ctx context.Context, request resource.ReadRequest
 	}
 }
 
-// remind warns of a renewal that is still open on the day people should hear of
-// it.
-func (r *renewalResource) remind(m renewalModel, w wanted, diags *diag.Diagnostics) {
+// quiet reports whether Read would ask nobody, change nothing and say nothing.
+func (r *renewalResource) quiet(ctx context.Context, m renewalModel, private []byte) bool {
+	kept, ok := readPrivate(private)
+	w, complete, err := m.wanted(ctx)
+	if !ok || !complete || err != nil || !m.PrivateKeyPEM.IsNull() && m.PrivateKeyID.IsNull() {
+		return false
+	}
+	leaf, err := m.leaf()
+	if err != nil || leaf == nil {
+		return false
+	}
+	now := r.services.now()
+	memory := suggestionMemory{}
+	if w.policy.UseSuggestion {
+		if memory = recall(ctx, kept, leaf); r.asks(&m, memory, now) {
+			return false
+		}
+	}
+	d := lifecycle.Decide(facts(&m, memory.Suggestion), w.policy, now)
+	before := m
+	m.setDecision(d)
+	return !d.Shortened && m.decidedAs(before) && !m.reminds(now)
+}
+
+// reminds reports whether a renewal is still open on the day people should hear
+// of it.
+func (m *renewalModel) reminds(now time.Time) bool {
 	at, err := time.Parse(time.RFC3339, m.ReminderAt.ValueString())
-	if err != nil || m.RenewReason.IsNull() || r.services.now().Before(at) {
+	return err == nil && !m.RenewReason.IsNull() && !now.Before(at)
+}
+
+func (r *renewalResource) remind(m renewalModel, w wanted, diags *diag.Diagnostics) {
+	if !m.reminds(r.services.now()) {
 		return
 	}
 	diags.AddWarning("A renewal is still open", fmt.Sprintf("%s: it is due since %s and expires on %s. Apply, or find out why earlier applies did not renew it.",

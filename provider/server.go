@@ -1,0 +1,116 @@
+package provider
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/providerserver"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+	"github.com/hashicorp/terraform-plugin-go/tftypes"
+)
+
+// New returns the constructor of the provider as Terraform's protocol sees it:
+// the framework's server, with a short way for the two questions that most plans
+// come down to. Each process serves one provider configuration.
+func New(version string, options Options) func() tfprotov6.ProviderServer {
+	options = options.withDefaults()
+	return func() tfprotov6.ProviderServer {
+		p := &certificateProvider{version: version, options: options}
+		return newServer(p, providerserver.NewProtocol6(p)())
+	}
+}
+
+// server answers for certificates about which nothing has to be asked and
+// nothing changes without the framework, which walks the whole schema once for
+// each attribute (v1.19): that takes ten times as long, in every plan, for every
+// certificate. It decides by the resource's own code and leaves every other
+// answer to the framework; the tests hold the two against each other.
+type server struct {
+	tfprotov6.ProviderServer
+	provider *certificateProvider
+	renewal  tfsdk.State // its schema, without a value
+	kind     tftypes.Type
+}
+
+const renewalType = "certificate_renewal"
+
+func newServer(p *certificateProvider, framework tfprotov6.ProviderServer) *server {
+	var response resource.SchemaResponse
+	(&renewalResource{}).Schema(context.Background(), resource.SchemaRequest{}, &response)
+	return &server{
+		ProviderServer: framework, provider: p,
+		renewal: tfsdk.State{Schema: response.Schema},
+		kind:    response.Schema.Type().TerraformType(context.Background()),
+	}
+}
+
+// ReadResource implements tfprotov6.ProviderServer.
+func (s *server) ReadResource(ctx context.Context, request *tfprotov6.ReadResourceRequest) (*tfprotov6.ReadResourceResponse, error) {
+	if request.TypeName == renewalType && s.provider.services != nil {
+		if m, ok := s.model(ctx, request.CurrentState); ok && s.resource().quiet(ctx, m, request.Private) {
+			return &tfprotov6.ReadResourceResponse{NewState: request.CurrentState, Private: request.Private}, nil
+		}
+	}
+	return s.ProviderServer.ReadResource(ctx, request)
+}
+
+// PlanResourceChange implements tfprotov6.ProviderServer.
+func (s *server) PlanResourceChange(ctx context.Context, request *tfprotov6.PlanResourceChangeRequest) (*tfprotov6.PlanResourceChangeResponse, error) {
+	if request.TypeName == renewalType && same(request.PriorState, request.ProposedNewState) {
+		if m, ok := s.model(ctx, request.PriorState); ok && s.resource().stays(ctx, m) {
+			return &tfprotov6.PlanResourceChangeResponse{PlannedState: request.ProposedNewState, PlannedPrivate: request.PriorPrivate}, nil
+		}
+	}
+	return s.ProviderServer.PlanResourceChange(ctx, request)
+}
+
+func (s *server) resource() *renewalResource { return &renewalResource{services: s.provider.services} }
+
+// model reads the state of a certificate_renewal; false where there is none.
+func (s *server) model(ctx context.Context, value *tfprotov6.DynamicValue) (m renewalModel, ok bool) {
+	if value == nil {
+		return m, false
+	}
+	state := s.renewal
+	var err error
+	if state.Raw, err = value.Unmarshal(s.kind); err != nil || state.Raw.IsNull() {
+		return m, false
+	}
+	return m, !state.Get(ctx, &m).HasError()
+}
+
+// same reports whether two values are encoded alike.
+func same(a, b *tfprotov6.DynamicValue) bool {
+	return a != nil && b != nil && len(a.MsgPack) > 0 && bytes.Equal(a.MsgPack, b.MsgPack)
+}
+
+// keptPrivate is what the framework keeps beside a state, as the protocol
+// carries it. It is not written.
+type keptPrivate map[string][]byte
+
+func (k keptPrivate) GetKey(_ context.Context, key string) ([]byte, diag.Diagnostics) {
+	return k[key], nil
+}
+
+func (keptPrivate) SetKey(context.Context, string, []byte) diag.Diagnostics {
+	return diag.Diagnostics{diag.NewErrorDiagnostic("Private state is not written here", "")}
+}
+
+// readPrivate reads what belongs to the provider; false where the framework has
+// notes of its own in it, which it wants to see.
+func readPrivate(text []byte) (keptPrivate, bool) {
+	private := keptPrivate{}
+	if len(text) > 0 && json.Unmarshal(text, &private) != nil {
+		return nil, false
+	}
+	for key := range private {
+		if key != suggestionKey {
+			return nil, false
+		}
+	}
+	return private, true
+}
