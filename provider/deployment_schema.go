@@ -61,7 +61,7 @@ func (r *deploymentResource) Schema(_ context.Context, _ resource.SchemaRequest,
 					MarkdownDescription: "How many connections in a row have to serve the certificate. Default: `3`.",
 				},
 				"timeout": schema.StringAttribute{
-					Optional: true, Validators: []validator.String{durationValidator{}},
+					Optional: true, Validators: []validator.String{durationCheck()},
 					MarkdownDescription: "How long to wait for that, as a duration. After it the old certificate is put back. Default: `1m`.",
 				},
 			},

@@ -101,7 +101,7 @@ func endpointServerName(purpose string) schema.Attribute {
 
 func lookTimeout() schema.Attribute {
 	return schema.StringAttribute{
-		Optional: true, Validators: []validator.String{durationValidator{}},
+		Optional: true, Validators: []validator.String{durationCheck()},
 		MarkdownDescription: fmt.Sprintf("How long to wait for a server, connection and handshake together, as a duration such as `500ms` or `1m`. Default: `%s`.", defaultLook),
 	}
 }

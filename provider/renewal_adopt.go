@@ -30,6 +30,9 @@ func emptyRenewal() renewalModel {
 	m := renewalModel{
 		PrivateKey: types.ObjectNull(privateKeyAttribute().GetType().(types.ObjectType).AttrTypes),
 		Renewal:    types.ObjectNull(renewalAttribute().GetType().(types.ObjectType).AttrTypes),
+		Subject:    types.ObjectNull(subjectAttribute().GetType().(types.ObjectType).AttrTypes),
+		Validity:   types.ObjectNull(validityAttribute().GetType().(types.ObjectType).AttrTypes),
+		Timeouts:   types.ObjectNull(timeoutsAttribute().GetType().(types.ObjectType).AttrTypes),
 		Issuers:    types.ListNull(types.StringType),
 		Domains:    types.SetNull(types.StringType),
 	}

@@ -11,6 +11,9 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/lab"
 )
 
+// publicCA has the lab's CA be bound by the rules for public ones.
+const publicCA = "provider \"certificate\" {\n issuers = { lab = { acme = { publicly_trusted = true } } }\n}\n"
+
 func TestAccRenewal_refusesBadInputInThePlan(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, lab.Options{})
@@ -51,6 +54,18 @@ func TestAccRenewal_refusesBadInputInThePlan(t *testing.T) {
 		"no directory URL":                      {"provider \"certificate\" {\n issuers = { a = { acme = { directory_url = \"http://x\" } } }\n}\n" + wwwOnly, `no https URL`},
 		"an empty issuer":                       {"provider \"certificate\" {\n issuers = { a = {} }\n}\n" + wwwOnly, `One must be configured`},
 		"terms not agreed to":                   {"provider \"certificate\" {\n issuers = { a = { acme = { terms_of_service_agreed = false } } }\n}\n" + wwwOnly, `terms_of_service_agreed`},
+		"a country in full":                     {renewal(`subject = { country = "China" }`), `two letters`},
+		"an organization of 65 characters":      {renewal(`subject = { organization = "` + long + `oo" }`), `subject.organization`},
+		"a life of no days":                     {renewal(`validity = { days = 0 }`), `validity.days`},
+		"no date":                               {renewal(`validity = { not_after = "tomorrow" }`), `validity.not_after`},
+		"an end that has passed":                {renewal(`validity = { not_after = "2020-01-01T00:00:00Z" }`), `The end has passed`},
+		"an end before the start":               {renewal(`validity = { not_before = "2099-01-02T00:00:00Z", not_after = "2099-01-01T00:00:00Z" }`), `The end comes before the start`},
+		"a life longer than a public CA grants": {publicCA + renewal(`validity = { days = 399 }`), `Longer than a public certificate may live`},
+		"no duration for a renewal":             {renewal(`timeouts = { update = "-5m" }`), `timeouts.update: "-5m" is not a positive duration`},
+		"no generations to keep":                {renewal(`keep_generations = 0`), `keep_generations`},
+		"a window of no days":                   {renewal(`renewal = { window_days = 0 }`), `window_days`},
+		"an unknown custody":                    {renewal(`private_key = { custody = "pocket" }`), `custody`},
+		"an empty list of issuers":              {renewal(`issuers = []`), `issuers`},
 		"two issuers, none named": {
 			"provider \"certificate\" {\n issuers = {\n a = { acme = {} }\n b = { acme = {} }\n }\n}\n" + wwwOnly,
 			`say which one`,

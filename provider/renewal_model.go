@@ -3,8 +3,8 @@ package provider
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
@@ -45,6 +45,9 @@ type renewalModel struct {
 	RevokeOnDestroy     types.Bool   `tfsdk:"revoke_on_destroy"`
 	RevocationReason    types.String `tfsdk:"revocation_reason"`
 	WaitTimeout         types.String `tfsdk:"wait_timeout"`
+	Subject             types.Object `tfsdk:"subject"`
+	Validity            types.Object `tfsdk:"validity"`
+	Timeouts            types.Object `tfsdk:"timeouts"`
 
 	Generation    types.Int64  `tfsdk:"generation"`
 	Status        types.String `tfsdk:"status"`
@@ -88,13 +91,14 @@ type wanted struct {
 	key       pki.Key // that key; only in Create and Update
 	token     string  // renewal.force_token
 	options   order.Options
+	term      lifecycle.Term
 }
 
 // wanted reads the configuration. It must be known in the parts that matter;
 // complete says whether it is.
 func (m *renewalModel) wanted(ctx context.Context) (w wanted, complete bool, err error) {
 	if m.Domains.IsUnknown() || m.OriginalCertificate.IsUnknown() || m.CSR.IsUnknown() ||
-		hasUnknown(m.PrivateKey) || hasUnknown(m.Renewal) || m.WaitTimeout.IsUnknown() || m.WOVersion.IsUnknown() ||
+		hasUnknown(m.PrivateKey) || hasUnknown(m.Renewal) || hasUnknown(m.Subject) || hasUnknown(m.Validity) || m.WaitTimeout.IsUnknown() || m.WOVersion.IsUnknown() ||
 		m.Profile.IsUnknown() || m.PreferredChain.IsUnknown() || m.MustStaple.IsUnknown() || m.CarryOver.IsUnknown() {
 		return wanted{}, false, nil
 	}
@@ -112,6 +116,9 @@ func (m *renewalModel) wanted(ctx context.Context) (w wanted, complete bool, err
 		return wanted{}, true, err
 	}
 	if err := m.wantedKey(ctx, &w); err != nil {
+		return wanted{}, true, err
+	}
+	if err := errors.Join(m.wantedSubject(ctx, &w), m.wantedTerm(ctx, &w)); err != nil {
 		return wanted{}, true, err
 	}
 	if !m.Renewal.IsNull() {
@@ -242,14 +249,17 @@ func (w wanted) intent(issuerID string, current *x509.Certificate, currentKeyID 
 	return intent
 }
 
+// newApplication is what changes of names and subject are to a CA.
+const newApplication = "; a CA treats that as a new application"
+
 // differs says how the certificate in force is not what is wanted; empty when
 // it is.
 func (w wanted) differs(current *x509.Certificate) string {
 	if current == nil {
 		return ""
 	}
-	if got := pki.NameSet(pki.Names(current)); !slices.Equal(got, pki.NameSet(w.names)) {
-		return fmt.Sprintf("the names change from %s to %s; a CA treats that as a new application", quoted(got), quoted(pki.NameSet(w.names)))
+	if reason := namesDiffer(current, w); reason != "" {
+		return reason + newApplication
 	}
 	if w.request != nil {
 		if pki.CheckIssued(current, w.request) != nil {
@@ -291,6 +301,9 @@ func (m *renewalModel) setIssued(chain []*x509.Certificate, keyID string) {
 // setDecision writes the one decision about the certificate in force.
 func (m *renewalModel) setDecision(d lifecycle.Decision) {
 	m.RenewAt, m.WindowOpensAt, m.ReminderAt = timestamp(d.RenewAt), timestamp(d.WindowOpensAt), timestamp(d.ReminderAt)
+	if d.RenewAt.IsZero() {
+		m.RenewAt = types.StringNull()
+	}
 	m.RenewReason = types.StringNull()
 	if d.Due() {
 		m.RenewReason = types.StringValue(d.Reason)

@@ -55,14 +55,18 @@ func (r *renewalResource) obtain(ctx context.Context, m *renewalModel, w wanted,
 		if err != nil {
 			return fmt.Errorf("the journal of the order: %w", err)
 		}
-		carried := carriedOver(*m, chain[0])
+		carried := carriedOver(*m, w, chain[0])
 		m.setIssued(chain, j.KeyID)
 		m.CarriedOverDays = types.Int64Value(carried)
 		m.Generation = types.Int64Value(m.Generation.ValueInt64() + 1)
 		m.IssuerUsed = types.StringValue(name)
-		if j.EndRefused {
-			diags.AddAttributeWarning(path.Root("carry_over"), "The CA does not carry days over",
-				fmt.Sprintf("%s: the CA did not take the end that was asked for (%s). The certificate was ordered with the CA's usual life.", j.Names(), j.Detail))
+		if j.DatesRefused {
+			at, summary := path.Root("validity"), "The CA does not take dates"
+			if m.Validity.IsNull() {
+				at, summary = path.Root("carry_over"), "The CA does not carry days over"
+			}
+			diags.AddAttributeWarning(at, summary,
+				fmt.Sprintf("%s: the CA did not take the dates that were asked for (%s). The certificate was ordered with the CA's usual life.", j.Names(), j.Detail))
 		}
 		if !adopted || !lifecycle.Decide(facts(m, nil), w.policy, r.services.now()).Due() {
 			break
@@ -105,7 +109,7 @@ func (r *renewalResource) orderFrom(ctx context.Context, names []string, m renew
 		if err != nil {
 			return j, name, false, err
 		}
-		if wishes[n], err = r.wish(m, w, open); err != nil {
+		if wishes[n], err = r.wish(m, w, name, open); err != nil {
 			return j, name, false, err
 		}
 	}
@@ -134,7 +138,7 @@ func (r *renewalResource) orderFrom(ctx context.Context, names []string, m renew
 }
 
 // wish says what the next order should lead to.
-func (r *renewalResource) wish(m renewalModel, w wanted, open issuer.Issuer) (order.Wish, error) {
+func (r *renewalResource) wish(m renewalModel, w wanted, name string, open issuer.Issuer) (order.Wish, error) {
 	current, err := m.leaf()
 	if err != nil {
 		return order.Wish{}, err
@@ -143,9 +147,7 @@ func (r *renewalResource) wish(m renewalModel, w wanted, open issuer.Issuer) (or
 		Intent:  w.intent(open.ID(), current, m.PrivateKeyID.ValueString()),
 		Lineage: m.ID.ValueString(), Predecessor: current, Wait: w.wait, Key: w.key,
 	}
-	if m.CarryOver.ValueBool() {
-		wish.NotAfter = carryOver(m, current, r.services.now())
-	}
+	wish.NotBefore, wish.NotAfter = r.term(w, name).Ask(dates(current), usualLife(m, current), r.services.now())
 	if used, ok := r.services.issuers[m.IssuerUsed.ValueString()]; ok && current != nil {
 		before, err := r.services.issuer(m.IssuerUsed.ValueString())
 		if err != nil {
@@ -167,33 +169,41 @@ func (r *renewalResource) wish(m renewalModel, w wanted, open issuer.Issuer) (or
 // usualLife is how long a certificate of the model would live without the days
 // it got from the one before.
 func usualLife(m renewalModel, current *x509.Certificate) time.Duration {
+	if current == nil {
+		return 0
+	}
 	life := current.NotAfter.Add(time.Second).Sub(current.NotBefore)
-	return life - time.Duration(m.CarriedOverDays.ValueInt64())*24*time.Hour
+	return life - time.Duration(m.CarriedOverDays.ValueInt64())*day
 }
 
-// carryOver is the end to ask for so that no day of the current certificate is
-// lost: its end and a usual life after it, within what is allowed on the day.
-// Zero where there is nothing to carry.
-func carryOver(m renewalModel, current *x509.Certificate, now time.Time) time.Time {
-	if current == nil || !current.NotAfter.After(now) {
-		return time.Time{}
+// term is how long the certificate of an issuer is asked to be valid.
+func (r *renewalResource) term(w wanted, issuer string) lifecycle.Term {
+	w.term.Capped = r.services.issuers[issuer].PubliclyTrusted()
+	return w.term
+}
+
+// dates are those of a certificate, nil without one.
+func dates(certificate *x509.Certificate) *lifecycle.Certificate {
+	if certificate == nil {
+		return nil
 	}
-	end := current.NotAfter.Add(usualLife(m, current))
-	if last := lifecycle.LongestEnd(now); end.After(last) {
-		return last
-	}
-	return end
+	return &lifecycle.Certificate{NotBefore: certificate.NotBefore, NotAfter: certificate.NotAfter}
 }
 
 // carriedOver is how many days longer than usual a certificate that was issued
-// lives: what it really got of the one in the model.
-func carriedOver(m renewalModel, issued *x509.Certificate) int64 {
+// lives: what it really got of the one in the model. Zero where it was not asked
+// to get any.
+func carriedOver(m renewalModel, w wanted, issued *x509.Certificate) int64 {
 	current, err := m.leaf()
-	if err != nil || current == nil {
+	if err != nil || current == nil || current.Equal(issued) || !w.term.CarryOver {
 		return 0
 	}
-	longer := issued.NotAfter.Add(time.Second).Sub(issued.NotBefore) - usualLife(m, current)
-	return max(int64(longer.Round(time.Hour)/(24*time.Hour)), 0)
+	usual := w.term.Life
+	if usual == 0 {
+		usual = usualLife(m, current)
+	}
+	longer := issued.NotAfter.Add(time.Second).Sub(issued.NotBefore) - usual
+	return max(int64(longer.Round(time.Hour)/day), 0)
 }
 
 // takeKey reads the write-only key from the configuration, the only place that

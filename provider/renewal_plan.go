@@ -77,6 +77,11 @@ func (r *renewalResource) planCreate(ctx context.Context, m renewalModel, w want
 			return
 		}
 	}
+	r.checkTerm(ctx, m, w, response)
+	if difference := m.overridesOriginal(w); difference != "" {
+		response.Diagnostics.AddWarning("This is a new application, not a renewal",
+			fmt.Sprintf("%s: compared with original_certificate_pem, %s%s.", strings.Join(w.names, ", "), difference, newApplication))
+	}
 	if w.custody != custodyState || w.request != nil || w.own {
 		response.Diagnostics.Append(response.Plan.SetAttribute(ctx, path.Root("private_key_pem"), types.StringNull())...)
 	}
@@ -94,6 +99,7 @@ func (r *renewalResource) planUpdate(ctx context.Context, prior renewalModel, m 
 	}
 	if reason != "" {
 		r.checkOrderable(ctx, *m, response)
+		r.checkTerm(ctx, *m, w, response)
 		current, err := prior.leaf()
 		keepKey := err == nil && w.intent("", current, prior.PrivateKeyID.ValueString()).KeyID != ""
 		m.unknownOutputs(keepKey)
@@ -141,8 +147,8 @@ func (r *renewalResource) reissue(ctx context.Context, prior, m renewalModel, w 
 		if !slices.Contains(names, prior.IssuerUsed.ValueString()) {
 			return fmt.Sprintf("the issuer changes from %s to %s", prior.IssuerUsed.ValueString(), strings.Join(names, " or ")), nil
 		}
-		if m.ordersAnew(prior) {
-			return "options of the order change", nil
+		if reason := m.ordersAnew(ctx, prior, w); reason != "" {
+			return reason, nil
 		}
 	}
 	return prior.RenewReason.ValueString(), nil
@@ -169,25 +175,40 @@ func (r *renewalResource) checkOrderable(ctx context.Context, m renewalModel, re
 	}
 }
 
-// ordersAnew reports whether what the CA is asked for besides names and key
-// differs, or the user asks for a new certificate. What was never said, as after
-// an import, does not differ.
-func (m renewalModel) ordersAnew(prior renewalModel) bool {
+// ordersAnew says what the CA is asked for differently than before, besides
+// names and key; empty where nothing is. What was never said, as after an import,
+// does not differ.
+func (m renewalModel) ordersAnew(ctx context.Context, prior renewalModel, w wanted) string {
 	token := func(o types.Object) attr.Value {
 		if value, ok := o.Attributes()["force_token"]; ok {
 			return value
 		}
 		return types.StringNull()
 	}
-	for _, pair := range [][2]attr.Value{
-		{m.Profile, prior.Profile},
-		{m.PreferredChain, prior.PreferredChain},
-		{m.MustStaple, prior.MustStaple},
-		{token(m.Renewal), token(prior.Renewal)},
+	var changed []string
+	for _, option := range []struct {
+		name          string
+		before, after attr.Value
+	}{
+		{"profile", prior.Profile, m.Profile},
+		{"preferred_chain", prior.PreferredChain, m.PreferredChain},
+		{"must_staple", prior.MustStaple, m.MustStaple},
+		{"validity", prior.Validity, m.Validity},
+		{"renewal.force_token", token(prior.Renewal), token(m.Renewal)},
 	} {
-		if !pair[0].IsNull() && !pair[0].Equal(pair[1]) {
-			return true
+		if !option.after.IsNull() && !option.after.Equal(option.before) {
+			changed = append(changed, option.name)
 		}
 	}
-	return false
+	if len(changed) > 0 {
+		return strings.Join(changed, " and ") + " changes"
+	}
+	before, complete, err := prior.wanted(ctx)
+	if err != nil || !complete || prior.Subject.IsNull() && prior.OriginalCertificate.IsNull() && m.Subject.IsNull() {
+		return ""
+	}
+	if reason := subjectDiffers(before.options.Subject, w.options.Subject, w); reason != "" {
+		return reason + newApplication
+	}
+	return ""
 }

@@ -50,6 +50,8 @@ func (r *renewalResource) Create(ctx context.Context, request resource.CreateReq
 	}
 	m.noOutputs()
 	w, _, err := m.wanted(ctx)
+	ctx, cancel := m.within(ctx, "create", &w)
+	defer cancel()
 	if err == nil {
 		err = takeKey(ctx, request.Config, &w)
 	}
@@ -140,6 +142,8 @@ func (r *renewalResource) Update(ctx context.Context, request resource.UpdateReq
 	}
 	m.copyOutputs(prior)
 	w, _, err := m.wanted(ctx)
+	ctx, cancel := m.within(ctx, "update", &w)
+	defer cancel()
 	var reason string
 	if err == nil {
 		reason, err = r.reissue(ctx, prior, m, w)
@@ -173,6 +177,8 @@ func (r *renewalResource) Delete(ctx context.Context, request resource.DeleteReq
 	if response.Diagnostics.HasError() {
 		return
 	}
+	ctx, cancel := m.within(ctx, "delete", &wanted{})
+	defer cancel()
 	r.revoke(ctx, m, &response.Diagnostics)
 	if response.Diagnostics.HasError() {
 		return

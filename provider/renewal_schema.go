@@ -53,6 +53,9 @@ func (r *renewalResource) Schema(_ context.Context, _ resource.SchemaRequest, re
 				MarkdownDescription: "A certificate signing request (PEM) made elsewhere; then no private key is generated or kept. Excludes `private_key`. Changing its key orders a new certificate in place.",
 			},
 			"private_key": privateKeyAttribute(),
+			"subject":     subjectAttribute(),
+			"validity":    validityAttribute(),
+			"timeouts":    timeoutsAttribute(),
 			"renewal":     renewalAttribute(),
 			"carry_over": schema.BoolAttribute{
 				Optional:            true,
@@ -83,8 +86,8 @@ func (r *renewalResource) Schema(_ context.Context, _ resource.SchemaRequest, re
 				MarkdownDescription: "Why it is revoked: one of `" + strings.Join(revocationReasons(), "`, `") + "`. Default: `unspecified`.",
 			},
 			"wait_timeout": schema.StringAttribute{
-				Optional: true, Validators: []validator.String{durationValidator{}},
-				MarkdownDescription: "How long an apply waits for the CA, as a duration such as `90s` or `10m`. An order that takes longer is recorded and the next apply goes on with it. Default: `10m`.",
+				Optional: true, Validators: []validator.String{durationCheck()},
+				MarkdownDescription: "How long an apply waits for the CA, as a duration such as `90s` or `10m`. An order that takes longer is recorded and the next apply goes on with it. It ends before `timeouts` do. Default: `10m`.",
 			},
 		}),
 	}
@@ -101,7 +104,7 @@ func renewalAttribute() schema.Attribute {
 					"Default: when the CA suggests (ARI); without a suggestion 30 days for lives of 90 days and more, a third of the life below, half of it below ten days.",
 			},
 			"time_zone": schema.StringAttribute{
-				Optional: true, Validators: []validator.String{timeZoneValidator{}},
+				Optional: true, Validators: []validator.String{timeZoneCheck()},
 				MarkdownDescription: "IANA time zone, such as `Asia/Shanghai`, in whose calendar `reminder_at` is the second day. Default: `UTC`.",
 			},
 			"force_token": schema.StringAttribute{

@@ -248,7 +248,7 @@ func TestAccRenewal_usesASigningRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, err := pki.NewRequest(key, []string{"csr.example.test"}, false)
+	der, err := pki.NewRequest(key, []string{"csr.example.test"}, pki.Subject{}, false)
 	if err != nil {
 		t.Fatal(err)
 	}

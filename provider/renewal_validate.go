@@ -3,11 +3,9 @@ package provider
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
-	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
@@ -75,42 +73,5 @@ func validateDomains(domains types.Set, response *resource.ValidateConfigRespons
 		if _, err := pki.NormalizeName(domain.ValueString()); err != nil {
 			response.Diagnostics.AddAttributeError(path.Root("domains").AtSetValue(domain), "Not a name for a certificate", err.Error()+".")
 		}
-	}
-}
-
-// durationValidator accepts positive durations as time.ParseDuration reads them.
-type durationValidator struct{}
-
-func (durationValidator) Description(context.Context) string {
-	return "a positive duration such as 90s or 10m"
-}
-
-func (v durationValidator) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
-
-func (v durationValidator) ValidateString(ctx context.Context, request validator.StringRequest, response *validator.StringResponse) {
-	if request.ConfigValue.IsNull() || request.ConfigValue.IsUnknown() {
-		return
-	}
-	if d, err := time.ParseDuration(request.ConfigValue.ValueString()); err != nil || d <= 0 {
-		response.Diagnostics.AddAttributeError(request.Path, "Not a duration",
-			fmt.Sprintf("%q is not %s.", request.ConfigValue.ValueString(), v.Description(ctx)))
-	}
-}
-
-// timeZoneValidator accepts IANA time zones.
-type timeZoneValidator struct{}
-
-func (timeZoneValidator) Description(context.Context) string {
-	return "an IANA time zone such as Asia/Shanghai"
-}
-
-func (v timeZoneValidator) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
-
-func (v timeZoneValidator) ValidateString(ctx context.Context, request validator.StringRequest, response *validator.StringResponse) {
-	if request.ConfigValue.IsNull() || request.ConfigValue.IsUnknown() {
-		return
-	}
-	if _, err := timeZone(request.ConfigValue.ValueString()); err != nil {
-		response.Diagnostics.AddAttributeError(request.Path, "Not a time zone", fmt.Sprintf("%s. Write %s.", err, v.Description(ctx)))
 	}
 }

@@ -98,6 +98,30 @@ func timeZoneCheck() textCheck {
 	}
 }
 
+func durationCheck() textCheck {
+	return textCheck{
+		"Not a duration", "a positive duration", "Write a positive duration, such as \"90s\" or \"10m\".",
+		func(text string) error {
+			if d, err := time.ParseDuration(text); err != nil || d <= 0 {
+				return fmt.Errorf("%q is not a positive duration", text)
+			}
+			return nil
+		},
+	}
+}
+
+func dateCheck() textCheck {
+	return textCheck{
+		"Not a date", "a date and time", "Write a date with its time and zone as in RFC 3339, such as \"2027-06-30T00:00:00Z\".",
+		func(text string) error {
+			if _, err := time.Parse(time.RFC3339, text); err != nil {
+				return fmt.Errorf("%q is not written as in RFC 3339", text)
+			}
+			return nil
+		},
+	}
+}
+
 // keyIDCheck does not repeat the text: it may be a key that stands in the wrong
 // place.
 func keyIDCheck() textCheck {

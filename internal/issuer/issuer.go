@@ -26,6 +26,9 @@ type Config interface {
 	Ready() error
 	// Endpoint is the URL of the CA.
 	Endpoint() string
+	// PubliclyTrusted reports whether browsers trust the CA, so that the rules
+	// of the CA/Browser Forum bind it (lifecycle.Caps).
+	PubliclyTrusted() bool
 }
 
 // Issuer places orders at one CA.

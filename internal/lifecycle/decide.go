@@ -46,6 +46,9 @@ type Policy struct {
 	WindowDays int
 	// UseSuggestion has the CA's suggestion move the renewal.
 	UseSuggestion bool
+	// LastEnd is when the need for a certificate ends: one that is valid until
+	// then is never due. Zero where the need does not end.
+	LastEnd time.Time
 	// Location is where the calendar days of the reminder begin; nil is UTC.
 	Location *time.Location
 }
@@ -55,7 +58,7 @@ type Decision struct {
 	// Reason says why the certificate is due, as a sentence without a full
 	// stop; empty while it is not due.
 	Reason string
-	// RenewAt is when the certificate becomes due.
+	// RenewAt is when the certificate becomes due; zero when it never does.
 	RenewAt time.Time
 	// WindowOpensAt is the start of the period in which renewals are meant to
 	// happen; RenewAt is not before it, except in an emergency.
@@ -74,6 +77,10 @@ func (d Decision) Due() bool { return d.Reason != "" }
 func Decide(c Certificate, p Policy, now time.Time) Decision {
 	opens, renewAt, bySuggestion, shortened := schedule(c, p)
 	d := Decision{RenewAt: renewAt, WindowOpensAt: opens, ReminderAt: reminderAt(opens, c.NotAfter, p.Location), Shortened: shortened}
+	if p.ends(c) {
+		d.RenewAt = time.Time{}
+		return d
+	}
 	for _, reason := range []func() string{
 		func() string { return expired(c, now) },
 		func() string { return suggested(c, renewAt, bySuggestion, now) },

@@ -69,6 +69,11 @@ type Options struct {
 	PreferredChain string `json:"preferred_chain,omitempty"`
 	// MustStaple asks for the TLS feature extension (RFC 7633).
 	MustStaple bool `json:"must_staple,omitempty"`
+	// Subject is what the signing request says of the owner.
+	Subject pki.Subject `json:"subject,omitzero"`
+	// Validity is how long the certificate should be valid, in the words of the
+	// configuration: it tells wishes apart, the journal has the dates.
+	Validity string `json:"validity,omitempty"`
 }
 
 // Key names the intent: 64 hex digits, equal for equal intents.
@@ -108,10 +113,11 @@ type Journal struct {
 	// PredecessorIssuer is the issuer it came from.
 	Predecessor       []byte `json:"predecessor,omitempty"`
 	PredecessorIssuer string `json:"predecessor_issuer,omitempty"`
-	// NotAfter is the end to ask the CA for; zero leaves it to the CA.
-	// EndRefused says that the CA did not take it.
-	NotAfter   time.Time `json:"not_after,omitzero"`
-	EndRefused bool      `json:"end_refused,omitempty"`
+	// NotBefore and NotAfter are the dates to ask the CA for; a zero one is left
+	// to the CA. DatesRefused says that the CA did not take them.
+	NotBefore    time.Time `json:"not_before,omitzero"`
+	NotAfter     time.Time `json:"not_after,omitzero"`
+	DatesRefused bool      `json:"dates_refused,omitempty"`
 	// Failures counts rejections in a row, the last one at LastFailure.
 	Failures    int       `json:"failures,omitempty"`
 	LastFailure time.Time `json:"last_failure,omitzero"`
@@ -167,6 +173,9 @@ func (j Journal) heldUntil() time.Time {
 	pause := time.Hour << min(j.Failures-freeFailures, 5)
 	return j.LastFailure.Add(min(pause, 24*time.Hour))
 }
+
+// AsksDates reports whether the CA is asked for a start or an end.
+func (j Journal) AsksDates() bool { return !j.NotBefore.IsZero() || !j.NotAfter.IsZero() }
 
 // Names joins the names of the order for a message.
 func (j Journal) Names() string { return strings.Join(j.Intent.Names, ", ") }

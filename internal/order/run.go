@@ -66,8 +66,9 @@ type Wish struct {
 	// Predecessor is the certificate to be replaced; nil for the first.
 	Predecessor       *x509.Certificate
 	PredecessorIssuer string
-	// NotAfter is the end to ask for; zero leaves it to the CA.
-	NotAfter time.Time
+	// NotBefore and NotAfter are the dates to ask for; a zero one is left to the
+	// CA.
+	NotBefore, NotAfter time.Time
 	// Key is the private key of Intent.PublicKey; it is used and not kept.
 	Key pki.Key
 	// Wait bounds the time spent on the order; an order that is still open
@@ -112,11 +113,11 @@ func (r *Runner) Run(ctx context.Context, w Wish) (j Journal, adopted bool, err 
 		r.record(ctx, j)
 		return j, true, nil
 	}
-	resumed, asked := j.OrderID != "", !j.EndRefused
+	resumed, asked := j.OrderID != "", !j.DatesRefused
 	j, err = r.drive(ctx, j, w.Wait)
 	// The order of an interrupted run died with it, for want of its records; or
-	// the CA takes the order, but not with the end that was asked for.
-	if errors.Is(err, ErrRejected) && (resumed || asked && j.EndRefused) {
+	// the CA takes the order, but not with the dates that were asked for.
+	if errors.Is(err, ErrRejected) && (resumed || asked && j.DatesRefused) {
 		if j, err = r.restart(ctx, j, w); err == nil {
 			j, err = r.drive(ctx, j, w.Wait)
 		}
@@ -186,7 +187,7 @@ func (r *Runner) usable(ctx context.Context, j Journal, w Wish) (bool, error) {
 func (r *Runner) start(ctx context.Context, w Wish) (Journal, error) {
 	j := Journal{
 		Intent: w.Intent, Lineage: w.Lineage, KeyID: w.Intent.KeyID, Request: w.Intent.Request,
-		CreatedAt: r.Now().UTC(), NotAfter: w.NotAfter.UTC(), Status: StatusPlanned,
+		CreatedAt: r.Now().UTC(), NotBefore: w.NotBefore.UTC(), NotAfter: w.NotAfter.UTC(), Status: StatusPlanned,
 		PredecessorIssuer: w.PredecessorIssuer,
 	}
 	if w.Predecessor != nil {
@@ -220,7 +221,7 @@ func (r *Runner) prepareKey(ctx context.Context, j *Journal, own pki.Key) error 
 	if err != nil {
 		return err
 	}
-	j.Request, err = pki.NewRequest(key, j.Intent.Names, j.Intent.Options.MustStaple)
+	j.Request, err = pki.NewRequest(key, j.Intent.Names, j.Intent.Options.Subject, j.Intent.Options.MustStaple)
 	return err
 }
 
@@ -241,12 +242,12 @@ func (r *Runner) restart(ctx context.Context, old Journal, w Wish) (Journal, err
 	}
 	j := Journal{
 		Intent: old.Intent, Lineage: old.Lineage, KeyID: old.KeyID, Request: old.Request,
-		CreatedAt: r.Now().UTC(), NotAfter: w.NotAfter.UTC(), Status: StatusPlanned,
+		CreatedAt: r.Now().UTC(), NotBefore: w.NotBefore.UTC(), NotAfter: w.NotAfter.UTC(), Status: StatusPlanned,
 		Predecessor: old.Predecessor, PredecessorIssuer: old.PredecessorIssuer,
-		EndRefused: old.EndRefused, Failures: old.Failures, LastFailure: old.LastFailure,
+		DatesRefused: old.DatesRefused, Failures: old.Failures, LastFailure: old.LastFailure,
 	}
-	if j.EndRefused {
-		j.NotAfter = time.Time{}
+	if j.DatesRefused {
+		j.NotBefore, j.NotAfter = time.Time{}, time.Time{}
 	}
 	return j, r.save(ctx, j)
 }
@@ -308,7 +309,7 @@ func (r *Runner) drive(ctx context.Context, j Journal, wait time.Duration) (Jour
 // finish cleans up after a final order and checks what was issued.
 func (r *Runner) finish(ctx context.Context, j Journal) (Journal, error) {
 	if j.Status != StatusIssued {
-		if j.Status == StatusRejected && !j.EndRefused {
+		if j.Status == StatusRejected && !j.DatesRefused {
 			j.Failures, j.LastFailure = j.Failures+1, r.Now().UTC()
 		}
 		err := r.save(context.WithoutCancel(ctx), j)

@@ -281,7 +281,7 @@ func TestRun_usesKeysAndRequestsMadeElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	request, err := pki.NewRequest(key, []string{"a.example.com"}, false)
+	request, err := pki.NewRequest(key, []string{"a.example.com"}, pki.Subject{}, false)
 	if err != nil {
 		t.Fatal(err)
 	}

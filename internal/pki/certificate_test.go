@@ -109,7 +109,7 @@ func requestOf(t testing.TB, key Key, template x509.CertificateRequest) []byte {
 func TestNewRequest(t *testing.T) {
 	key := newParty(t, "x").key
 	long := label(63) + "." + label(63) + ".example.com" // does not fit a common name
-	der, err := NewRequest(key, []string{long, "*.example.com"}, false)
+	der, err := NewRequest(key, []string{long, "*.example.com"}, Subject{}, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -254,7 +254,7 @@ func TestKey_zero(t *testing.T) {
 	if err := key.Matches(&x509.Certificate{}); !errors.Is(err, ErrNoKey) {
 		t.Errorf("Matches: %v, want %v", err, ErrNoKey)
 	}
-	if _, err := NewRequest(key, []string{"a.example.com"}, false); !errors.Is(err, ErrNoKey) {
+	if _, err := NewRequest(key, []string{"a.example.com"}, Subject{}, false); !errors.Is(err, ErrNoKey) {
 		t.Errorf("NewRequest: %v, want %v", err, ErrNoKey)
 	}
 	if got := fmt.Sprintf("%v", key); got != redacted {

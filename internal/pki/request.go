@@ -16,13 +16,13 @@ var ErrNoRequest = errors.New("no certificate signing request in the PEM text")
 
 // NewRequest makes a PKCS#10 signing request (RFC 2986) for DNS names, as DER;
 // with mustStaple it asks for the TLS feature "status_request" (RFC 7633).
-// The subject stays empty: CAs of the web take the names from the extension,
-// and a common name over 64 bytes is refused.
-func NewRequest(key Key, names []string, mustStaple bool) ([]byte, error) {
+// The subject has no common name: CAs of the web take the names from the
+// extension, and a common name over 64 bytes is refused.
+func NewRequest(key Key, names []string, subject Subject, mustStaple bool) ([]byte, error) {
 	if key.Empty() {
 		return nil, ErrNoKey
 	}
-	template := &x509.CertificateRequest{DNSNames: names}
+	template := &x509.CertificateRequest{Subject: subject.name(), DNSNames: names}
 	if mustStaple {
 		template.ExtraExtensions = []pkix.Extension{{
 			Id:    asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 24},

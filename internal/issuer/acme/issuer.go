@@ -37,6 +37,9 @@ type Config struct {
 	// (draft-ietf-acme-profiles-00).
 	Profile string
 
+	// Private says that the CA is not publicly trusted.
+	Private bool
+
 	problem error // what is wrong with the environment
 }
 
@@ -77,6 +80,9 @@ func (c Config) Ready() error {
 
 // Endpoint implements issuer.Config.
 func (c Config) Endpoint() string { return c.DirectoryURL }
+
+// PubliclyTrusted implements issuer.Config.
+func (c Config) PubliclyTrusted() bool { return !c.Private }
 
 // Issuer orders from one CA. It implements issuer.Issuer and issuer.Suggester.
 type Issuer struct {
@@ -186,7 +192,7 @@ func (i *Issuer) Withdraw(ctx context.Context, j order.Journal) (order.Journal, 
 
 // place sends newOrder (RFC 8555 §7.4).
 func (i *Issuer) place(s *session, a account, j order.Journal) (order.Journal, error) {
-	options := &api.OrderOptions{NotAfter: j.NotAfter, Profile: i.config.Profile, ReplacesCertID: i.replaces(j)}
+	options := &api.OrderOptions{NotBefore: j.NotBefore, NotAfter: j.NotAfter, Profile: i.config.Profile, ReplacesCertID: i.replaces(j)}
 	if j.Intent.Options.Profile != "" {
 		options.Profile = j.Intent.Options.Profile
 	}
@@ -204,7 +210,7 @@ func (i *Issuer) place(s *session, a account, j order.Journal) (order.Journal, e
 			return j, i.forgetAccount(s.ctx, a.URL, !gone)
 		}
 		if refused(err) {
-			j.Status, j.EndRefused = order.StatusRejected, !j.NotAfter.IsZero()
+			j.Status, j.DatesRefused = order.StatusRejected, j.AsksDates()
 			j.Detail = fmt.Sprintf("%s does not take the order: %s", i.config.DirectoryURL, describe(problem(err)))
 			return j, nil
 		}
@@ -310,9 +316,9 @@ func (i *Issuer) finalize(s *session, j order.Journal, p progress) (order.Journa
 	switch {
 	case isProblem(err, problemOrderNotReady):
 		return wait(s, j, order.StatusIssuing, p.Finalize), nil
-	case refused(err), problem(err) != nil && !j.NotAfter.IsZero():
-		// step-ca answers 500 to an end outside of its range.
-		j.Status, j.Detail, j.EndRefused = order.StatusRejected, describe(problem(err)), !j.NotAfter.IsZero()
+	case refused(err), problem(err) != nil && j.AsksDates():
+		// step-ca answers 500 to dates outside of its range.
+		j.Status, j.Detail, j.DatesRefused = order.StatusRejected, describe(problem(err)), j.AsksDates()
 		return j, nil
 	case err != nil:
 		return j, fmt.Errorf("finalize: %w", err)

@@ -40,6 +40,7 @@ type block struct {
 	Profile              types.String `tfsdk:"profile"`
 	ExternalAccount      types.Object `tfsdk:"external_account"`
 	AccountKeyPEM        types.String `tfsdk:"account_key_pem"`
+	PubliclyTrusted      types.Bool   `tfsdk:"publicly_trusted"`
 }
 
 type externalBlock struct {
@@ -81,6 +82,10 @@ func Kind(getenv func(string) string) kind.Kind[issuer.Config, schema.Attribute]
 				Optional: true, Sensitive: true,
 				MarkdownDescription: fmt.Sprintf("Private key (PEM) of an account that exists or should be made; never stored. Environment: `%s`. Default: a key is made once and kept in the storage.", EnvAccountKey),
 			},
+			"publicly_trusted": schema.BoolAttribute{
+				Optional:            true,
+				MarkdownDescription: "Whether browsers trust the CA, so that no certificate may live longer than the CA/Browser Forum allows on the day. Default: `true`, and `false` where `ca_bundle_pem` is set.",
+			},
 			"profile": schema.StringAttribute{
 				Optional:            true,
 				MarkdownDescription: "Certificate profile to ask the CA for, such as `tlsserver` at Let's Encrypt. Default: the CA's choice.",
@@ -97,6 +102,9 @@ func Kind(getenv func(string) string) kind.Kind[issuer.Config, schema.Attribute]
 			override(&config.Email, b.Email)
 			override(&config.CABundle, b.CABundlePEM)
 			override(&config.Profile, b.Profile)
+			if config.Private = config.CABundle != ""; !b.PubliclyTrusted.IsNull() {
+				config.Private = !b.PubliclyTrusted.ValueBool()
+			}
 			configureAccount(ctx, &config, b, at, getenv, &diags)
 			if !b.TermsOfServiceAgreed.IsNull() {
 				config.TermsOfServiceAgreed = b.TermsOfServiceAgreed.ValueBool()
@@ -121,8 +129,8 @@ func Kind(getenv func(string) string) kind.Kind[issuer.Config, schema.Attribute]
 func FromEnvironment(getenv func(string) string) Config {
 	config := Config{
 		DirectoryURL: LetsEncrypt, Email: getenv(EnvEmail), CABundle: getenv(EnvCABundle),
-		TermsOfServiceAgreed: getenv(EnvTerms) == "true",
-		ExternalKeyID:        getenv(EnvExternalID), ExternalHMAC: NewHMACKey(getenv(EnvExternalHMAC)),
+		TermsOfServiceAgreed: getenv(EnvTerms) == "true", Private: getenv(EnvCABundle) != "",
+		ExternalKeyID: getenv(EnvExternalID), ExternalHMAC: NewHMACKey(getenv(EnvExternalHMAC)),
 	}
 	if text := getenv(EnvAccountKey); text != "" {
 		var err error
