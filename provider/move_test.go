@@ -58,24 +58,7 @@ func TestMove_fromAcmeCertificate(t *testing.T) {
 // moveState does what Terraform does for a moved block: move, then refresh.
 func moveState(t *testing.T, w *world, from string, source []byte) map[string]tftypes.Value {
 	t.Helper()
-	server := w.provider()
-	schemas, err := server.GetProviderSchema(t.Context(), &tfprotov6.GetProviderSchemaRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	configType := schemas.Provider.ValueType()
-	empty := map[string]tftypes.Value{}
-	for name, kind := range configType.(tftypes.Object).AttributeTypes {
-		empty[name] = tftypes.NewValue(kind, nil)
-	}
-	config, err := tfprotov6.NewDynamicValue(configType, tftypes.NewValue(configType, empty))
-	if err != nil {
-		t.Fatal(err)
-	}
-	configured, err := server.ConfigureProvider(t.Context(), &tfprotov6.ConfigureProviderRequest{Config: &config})
-	if err != nil {
-		t.Fatal(err)
-	}
+	server, schemas := configured(t, w)
 	moved, err := server.MoveResourceState(t.Context(), &tfprotov6.MoveResourceStateRequest{
 		SourceProviderAddress: from, SourceTypeName: "acme_certificate", SourceSchemaVersion: 5,
 		SourceState: &tfprotov6.RawState{JSON: source}, TargetTypeName: "certificate_renewal",
@@ -83,9 +66,7 @@ func moveState(t *testing.T, w *world, from string, source []byte) map[string]tf
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range append(configured.Diagnostics, moved.Diagnostics...) {
-		t.Errorf("%s: %s", d.Summary, d.Detail)
-	}
+	report(t, moved.Diagnostics)
 	if moved.TargetState == nil {
 		t.FailNow()
 	}
@@ -93,17 +74,6 @@ func moveState(t *testing.T, w *world, from string, source []byte) map[string]tf
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range read.Diagnostics {
-		t.Errorf("%s: %s", d.Summary, d.Detail)
-	}
-	kind := schemas.ResourceSchemas["certificate_renewal"].ValueType()
-	value, err := read.NewState.Unmarshal(kind)
-	if err != nil {
-		t.Fatal(err)
-	}
-	attributes := map[string]tftypes.Value{}
-	if err := value.As(&attributes); err != nil {
-		t.Fatal(err)
-	}
-	return attributes
+	report(t, read.Diagnostics)
+	return attributes(t, read.NewState, schemas.ResourceSchemas["certificate_renewal"].ValueType())
 }

@@ -8,10 +8,12 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/hashicorp/terraform-plugin-framework/action"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
 	"github.com/hashicorp/terraform-plugin-framework/function"
+	"github.com/hashicorp/terraform-plugin-framework/list"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
@@ -30,6 +32,8 @@ var (
 	_ provider.Provider                       = (*certificateProvider)(nil)
 	_ provider.ProviderWithFunctions          = (*certificateProvider)(nil)
 	_ provider.ProviderWithEphemeralResources = (*certificateProvider)(nil)
+	_ provider.ProviderWithActions            = (*certificateProvider)(nil)
+	_ provider.ProviderWithListResources      = (*certificateProvider)(nil)
 )
 
 type certificateProvider struct {
@@ -153,6 +157,7 @@ func (p *certificateProvider) Configure(ctx context.Context, request provider.Co
 	}
 	p.services = s
 	response.ResourceData, response.DataSourceData, response.EphemeralResourceData = s, s, s
+	response.ActionData, response.ListResourceData = s, s
 }
 
 func (p *certificateProvider) configureIssuers(ctx context.Context, configured types.Map, diags *diag.Diagnostics) map[string]issuer.Config {
@@ -319,6 +324,15 @@ func (p *certificateProvider) DataSources(context.Context) []func() datasource.D
 
 func (p *certificateProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
 	return []func() ephemeral.EphemeralResource{newPrivateKeyEphemeral}
+}
+
+// Actions and list resources need Terraform 1.14; nothing depends on them.
+func (p *certificateProvider) Actions(context.Context) []func() action.Action {
+	return []func() action.Action{newRevokeAction}
+}
+
+func (p *certificateProvider) ListResources(context.Context) []func() list.ListResource {
+	return []func() list.ListResource{newRenewalList}
 }
 
 func (p *certificateProvider) Functions(context.Context) []func() function.Function {

@@ -44,8 +44,12 @@ func emptyRenewal() renewalModel {
 // Nothing is ordered.
 func (r *renewalResource) ImportState(ctx context.Context, request resource.ImportStateRequest, response *resource.ImportStateResponse) {
 	m := emptyRenewal()
+	identity, diags := identified(ctx, request.Identity)
+	response.Diagnostics.Append(diags...)
 	var err error
 	switch {
+	case identity != "":
+		err = r.adoptLineage(ctx, &m, identity)
 	case strings.HasPrefix(request.ID, "https://"):
 		err = r.adoptServed(ctx, &m, request.ID)
 	case strings.HasPrefix(request.ID, "lineage:"):
@@ -58,6 +62,7 @@ func (r *renewalResource) ImportState(ctx context.Context, request resource.Impo
 		return
 	}
 	response.Diagnostics.Append(response.State.Set(ctx, &m)...)
+	response.Diagnostics.Append(m.identify(ctx, response.Identity)...)
 }
 
 // adoptFiles reads "fullchain.pem" or "fullchain.pem,privkey.pem".
@@ -105,6 +110,8 @@ func (r *renewalResource) adoptServed(ctx context.Context, m *renewalModel, id s
 	return r.adopt(ctx, m, found.Chain, pki.Key{})
 }
 
+var errNotStored = errors.New("the storage has no certificate")
+
 // adoptLineage takes the newest certificate of a lineage in the storage.
 func (r *renewalResource) adoptLineage(ctx context.Context, m *renewalModel, id string) error {
 	lineage, err := order.LoadLineage(ctx, r.services.store, id)
@@ -112,11 +119,11 @@ func (r *renewalResource) adoptLineage(ctx context.Context, m *renewalModel, id 
 		return err
 	}
 	if len(lineage.Generations) == 0 {
-		return fmt.Errorf("the storage has no certificate of %q", id)
+		return fmt.Errorf("%w of %q", errNotStored, id)
 	}
 	newest := lineage.Generations[len(lineage.Generations)-1]
 	if newest.Journal == "" {
-		return fmt.Errorf("the storage has only the private key of %q, which was imported; import its file", id)
+		return fmt.Errorf("%w of %q but its private key, which was imported; import its file", errNotStored, id)
 	}
 	j, err := order.LoadJournal(ctx, r.services.store, newest.Journal)
 	if err != nil {
@@ -193,6 +200,17 @@ func (r *renewalResource) finishMove(ctx context.Context, m *renewalModel) error
 	}
 	m.PrivateKeyPEM = types.StringNull()
 	return nil
+}
+
+// names are the domains of a model that was adopted.
+func (m *renewalModel) names() []string {
+	var names []string
+	for _, element := range m.Domains.Elements() {
+		if name, ok := element.(types.String); ok {
+			names = append(names, name.ValueString())
+		}
+	}
+	return names
 }
 
 func (m *renewalModel) setDomains(ctx context.Context, leaf *x509.Certificate) error {

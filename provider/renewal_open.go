@@ -42,7 +42,7 @@ func (m *renewalModel) setOpen(j order.Journal) {
 	if j.Status == order.StatusIssuing {
 		validation, issuance = "done", "open"
 	}
-	m.Obligations = list(obligationType(), []map[string]attr.Value{
+	m.Obligations = listOf(obligationType(), []map[string]attr.Value{
 		obligation("domain_validation", "provider", validation, "publish the validation records of "+j.Names()),
 		obligation("issuance", "ca", issuance, "issue the certificate"),
 	})
@@ -53,13 +53,13 @@ func (m *renewalModel) setOpen(j order.Journal) {
 			"value": types.StringValue(r.Value), "target": types.StringValue(r.Target),
 		}
 	}
-	m.ValidationRecords = list(recordType(), records)
+	m.ValidationRecords = listOf(recordType(), records)
 }
 
 // noOpenOrder empties what describes an unfinished order.
 func (m *renewalModel) noOpenOrder() {
 	m.ExpectedBy = types.StringNull()
-	m.Obligations, m.ValidationRecords = list(obligationType(), nil), list(recordType(), nil)
+	m.Obligations, m.ValidationRecords = listOf(obligationType(), nil), listOf(recordType(), nil)
 }
 
 func obligation(kind, actor, state, detail string) map[string]attr.Value {
@@ -69,7 +69,7 @@ func obligation(kind, actor, state, detail string) map[string]attr.Value {
 	}
 }
 
-func list(kind types.ObjectType, values []map[string]attr.Value) types.List {
+func listOf(kind types.ObjectType, values []map[string]attr.Value) types.List {
 	elements := make([]attr.Value, len(values))
 	for n, value := range values {
 		elements[n] = types.ObjectValueMust(kind.AttrTypes, value)

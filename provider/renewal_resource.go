@@ -65,6 +65,7 @@ func (r *renewalResource) Create(ctx context.Context, request resource.CreateReq
 	r.decide(ctx, &m, w, response.Private, &response.Diagnostics)
 	reportOpen(&response.Diagnostics, m, w)
 	response.Diagnostics.Append(response.State.Set(ctx, &m)...)
+	response.Diagnostics.Append(m.identify(ctx, response.Identity)...)
 }
 
 // Read makes the one decision about the certificate: it asks the CA's opinion
@@ -72,6 +73,7 @@ func (r *renewalResource) Create(ctx context.Context, request resource.CreateReq
 func (r *renewalResource) Read(ctx context.Context, request resource.ReadRequest, response *resource.ReadResponse) {
 	var m renewalModel
 	response.Diagnostics.Append(request.State.Get(ctx, &m)...)
+	response.Diagnostics.Append(m.identify(ctx, response.Identity)...)
 	if response.Diagnostics.HasError() || m.Certificate.IsNull() {
 		return
 	}
@@ -167,6 +169,7 @@ func (r *renewalResource) Update(ctx context.Context, request resource.UpdateReq
 	}
 	reportOpen(&response.Diagnostics, m, w)
 	response.Diagnostics.Append(response.State.Set(ctx, &m)...)
+	response.Diagnostics.Append(m.identify(ctx, response.Identity)...)
 }
 
 // Delete gives the certificate up: it is not revoked, and its key stays in the

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/certiform/terraform-provider-certificate/internal/issuer"
 )
@@ -19,6 +20,13 @@ func reasonsByNumber() []string {
 func revocationReasons() []string {
 	return slices.DeleteFunc(reasonsByNumber(), func(reason string) bool { return reason == "" })
 }
+
+// reasonNumber is the number of a configured reason; 0, unspecified, without one.
+func reasonNumber(configured types.String) uint {
+	return uint(max(slices.Index(reasonsByNumber(), configured.ValueString()), 0))
+}
+
+var errNoRevoker = errors.New("it cannot revoke; use the CA's own tools")
 
 // revoke revokes the certificate of a model, where it asks for that. It never
 // keeps a resource from being destroyed but for a CA that may answer later.
@@ -34,8 +42,7 @@ func (r *renewalResource) revoke(ctx context.Context, m renewalModel, diags *dia
 			"The issuer it came from is not configured any more, or cannot revoke. The resource is destroyed; revoke the certificate with the CA's own tools.")
 		return
 	}
-	number := max(slices.Index(reasonsByNumber(), m.RevocationReason.ValueString()), 0)
-	err = revoker.Revoke(ctx, current, uint(number))
+	err = revoker.Revoke(ctx, current, reasonNumber(m.RevocationReason))
 	switch {
 	case err == nil:
 	case errors.Is(err, issuer.ErrNotOurs):

@@ -20,7 +20,11 @@ func New(version string, options Options) func() tfprotov6.ProviderServer {
 	options = options.withDefaults()
 	return func() tfprotov6.ProviderServer {
 		p := &certificateProvider{version: version, options: options}
-		return newServer(p, providerserver.NewProtocol6(p)())
+		whole := providerserver.NewProtocol6(p)()
+		if f, ok := whole.(framework); ok {
+			return newServer(p, f)
+		}
+		return whole
 	}
 }
 
@@ -30,21 +34,33 @@ func New(version string, options Options) func() tfprotov6.ProviderServer {
 // certificate. It decides by the resource's own code and leaves every other
 // answer to the framework; the tests hold the two against each other.
 type server struct {
-	tfprotov6.ProviderServer
+	framework
 	provider *certificateProvider
 	renewal  tfsdk.State // its schema, without a value
 	kind     tftypes.Type
+	identity tftypes.Type
+}
+
+// framework is all of the protocol that the framework's server speaks.
+type framework interface {
+	tfprotov6.ProviderServer
+	tfprotov6.ListResourceServer
+	tfprotov6.ActionServer
 }
 
 const renewalType = "certificate_renewal"
 
-func newServer(p *certificateProvider, framework tfprotov6.ProviderServer) *server {
+func newServer(p *certificateProvider, f framework) *server {
+	ctx := context.Background()
 	var response resource.SchemaResponse
-	(&renewalResource{}).Schema(context.Background(), resource.SchemaRequest{}, &response)
+	(&renewalResource{}).Schema(ctx, resource.SchemaRequest{}, &response)
+	var identity resource.IdentitySchemaResponse
+	(&renewalResource{}).IdentitySchema(ctx, resource.IdentitySchemaRequest{}, &identity)
 	return &server{
-		ProviderServer: framework, provider: p,
-		renewal: tfsdk.State{Schema: response.Schema},
-		kind:    response.Schema.Type().TerraformType(context.Background()),
+		framework: f, provider: p,
+		renewal:  tfsdk.State{Schema: response.Schema},
+		kind:     response.Schema.Type().TerraformType(ctx),
+		identity: identity.IdentitySchema.Type().TerraformType(ctx),
 	}
 }
 
@@ -52,20 +68,21 @@ func newServer(p *certificateProvider, framework tfprotov6.ProviderServer) *serv
 func (s *server) ReadResource(ctx context.Context, request *tfprotov6.ReadResourceRequest) (*tfprotov6.ReadResourceResponse, error) {
 	if request.TypeName == renewalType && s.provider.services != nil {
 		if m, ok := s.model(ctx, request.CurrentState); ok && s.resource().quiet(ctx, m, request.Private) {
-			return &tfprotov6.ReadResourceResponse{NewState: request.CurrentState, Private: request.Private}, nil
+			identity, err := s.identityOf(m)
+			return &tfprotov6.ReadResourceResponse{NewState: request.CurrentState, Private: request.Private, NewIdentity: identity}, err
 		}
 	}
-	return s.ProviderServer.ReadResource(ctx, request)
+	return s.framework.ReadResource(ctx, request)
 }
 
 // PlanResourceChange implements tfprotov6.ProviderServer.
 func (s *server) PlanResourceChange(ctx context.Context, request *tfprotov6.PlanResourceChangeRequest) (*tfprotov6.PlanResourceChangeResponse, error) {
 	if request.TypeName == renewalType && same(request.PriorState, request.ProposedNewState) {
 		if m, ok := s.model(ctx, request.PriorState); ok && s.resource().stays(ctx, m) {
-			return &tfprotov6.PlanResourceChangeResponse{PlannedState: request.ProposedNewState, PlannedPrivate: request.PriorPrivate}, nil
+			return &tfprotov6.PlanResourceChangeResponse{PlannedState: request.ProposedNewState, PlannedPrivate: request.PriorPrivate, PlannedIdentity: request.PriorIdentity}, nil
 		}
 	}
-	return s.ProviderServer.PlanResourceChange(ctx, request)
+	return s.framework.PlanResourceChange(ctx, request)
 }
 
 func (s *server) resource() *renewalResource { return &renewalResource{services: s.provider.services} }
@@ -81,6 +98,13 @@ func (s *server) model(ctx context.Context, value *tfprotov6.DynamicValue) (m re
 		return m, false
 	}
 	return m, !state.Get(ctx, &m).HasError()
+}
+
+// identityOf is the identity of a certificate as the protocol carries it.
+func (s *server) identityOf(m renewalModel) (*tfprotov6.ResourceIdentityData, error) {
+	id := tftypes.NewValue(tftypes.String, m.ID.ValueString())
+	value, err := tfprotov6.NewDynamicValue(s.identity, tftypes.NewValue(s.identity, map[string]tftypes.Value{"id": id}))
+	return &tfprotov6.ResourceIdentityData{IdentityData: &value}, err
 }
 
 // same reports whether two values are encoded alike.

@@ -18,26 +18,26 @@ import (
 
 // counted counts what the framework is asked.
 type counted struct {
-	tfprotov6.ProviderServer
+	framework
 	reads, plans int
 }
 
 func (c *counted) ReadResource(ctx context.Context, request *tfprotov6.ReadResourceRequest) (*tfprotov6.ReadResourceResponse, error) {
 	c.reads++
-	return c.ProviderServer.ReadResource(ctx, request)
+	return c.framework.ReadResource(ctx, request)
 }
 
 func (c *counted) PlanResourceChange(ctx context.Context, request *tfprotov6.PlanResourceChangeRequest) (*tfprotov6.PlanResourceChangeResponse, error) {
 	c.plans++
-	return c.ProviderServer.PlanResourceChange(ctx, request)
+	return c.framework.PlanResourceChange(ctx, request)
 }
 
 // shortWay is a configured provider, what the framework in it is asked, and the
 // state of a certificate with many days left.
 type shortWay struct {
 	*server
-	framework *counted
-	state     map[string]tftypes.Value
+	asked *counted
+	state map[string]tftypes.Value
 }
 
 func newShortWay(t testing.TB) *shortWay {
@@ -49,8 +49,8 @@ func newShortWay(t testing.TB) *shortWay {
 	if !ok {
 		t.Fatal("the provider is no *server")
 	}
-	w := &shortWay{server: s, framework: &counted{ProviderServer: s.ProviderServer}}
-	s.ProviderServer = w.framework
+	w := &shortWay{server: s, asked: &counted{framework: s.framework}}
+	s.framework = w.asked
 	schemas, err := s.GetProviderSchema(t.Context(), &tfprotov6.GetProviderSchemaRequest{})
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +76,7 @@ func newShortWay(t testing.TB) *shortWay {
 	if err := w.decode(t, read.NewState).As(&w.state); err != nil {
 		t.Fatal(err)
 	}
-	*w.framework = counted{ProviderServer: w.framework.ProviderServer}
+	*w.asked = counted{framework: w.asked.framework}
 	return w
 }
 
@@ -87,6 +87,18 @@ func (w *shortWay) decode(t testing.TB, value *tfprotov6.DynamicValue) tftypes.V
 		t.Fatal(err)
 	}
 	return decoded
+}
+
+func (w *shortWay) id(t testing.TB, identity *tfprotov6.ResourceIdentityData) string {
+	t.Helper()
+	if identity == nil || identity.IdentityData == nil {
+		t.Fatal("no identity")
+	}
+	decoded, err := identity.IdentityData.Unmarshal(w.identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return decoded.String()
 }
 
 // with is the state, changed.
@@ -155,22 +167,23 @@ func TestServer_readsWithoutTheFramework(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			request := &tfprotov6.ReadResourceRequest{TypeName: renewalType, CurrentState: w.with(t, test.changes), Private: test.private}
-			before := w.framework.reads
+			before := w.asked.reads
 			got, err := w.ReadResource(t.Context(), request)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if short := w.framework.reads == before; short != test.short {
+			if short := w.asked.reads == before; short != test.short {
 				t.Fatalf("answered without the framework: %t, want %t", short, test.short)
 			}
 			if !test.short {
 				return
 			}
-			want, err := w.framework.ReadResource(t.Context(), request)
+			want, err := w.asked.ReadResource(t.Context(), request)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(want.Diagnostics) > 0 || !w.decode(t, got.NewState).Equal(w.decode(t, want.NewState)) || string(got.Private) != string(want.Private) {
+			if len(want.Diagnostics) > 0 || !w.decode(t, got.NewState).Equal(w.decode(t, want.NewState)) ||
+				string(got.Private) != string(want.Private) || w.id(t, got.NewIdentity) != w.id(t, want.NewIdentity) {
 				t.Errorf("the framework answers %v %s, the short way %v %s", want.NewState, want.Private, got.NewState, got.Private)
 			}
 		})
@@ -208,18 +221,18 @@ func TestServer_plansWithoutTheFramework(t *testing.T) {
 				Config:       encode(t, w.kind, map[string]tftypes.Value{"domains": w.state["domains"]}),
 				PriorPrivate: []byte(`{"ari":"e30="}`),
 			}
-			before := w.framework.plans
+			before := w.asked.plans
 			got, err := w.PlanResourceChange(t.Context(), request)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if short := w.framework.plans == before; short != test.short {
+			if short := w.asked.plans == before; short != test.short {
 				t.Fatalf("answered without the framework: %t, want %t", short, test.short)
 			}
 			if !test.short {
 				return
 			}
-			want, err := w.framework.PlanResourceChange(t.Context(), request)
+			want, err := w.asked.PlanResourceChange(t.Context(), request)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -236,7 +249,7 @@ func BenchmarkUnchanged(b *testing.B) {
 	w := newShortWay(b)
 	state := w.with(b, nil)
 	config := encode(b, w.kind, map[string]tftypes.Value{"domains": w.state["domains"]})
-	for name, server := range map[string]tfprotov6.ProviderServer{"short": w.server, "framework": w.framework} {
+	for name, server := range map[string]tfprotov6.ProviderServer{"short": w.server, "framework": w.asked} {
 		b.Run("read="+name, func(b *testing.B) {
 			for b.Loop() {
 				if _, err := server.ReadResource(b.Context(), &tfprotov6.ReadResourceRequest{TypeName: renewalType, CurrentState: state}); err != nil {
