@@ -7,7 +7,6 @@ import (
 	"log"
 	"os"
 	"runtime/debug"
-	"slices"
 	"strings"
 	_ "time/tzdata" // time_zone means the same where the system has no zones
 
@@ -41,9 +40,13 @@ func main() {
 
 // quietLogs keeps the plugin libraries from logging where nobody listens: they
 // write everything at level trace, as JSON, and leave it to Terraform to read it
-// all and throw it away. That is a third of the time of a plan.
+// all and throw it away. That is a quarter of the time of a plan.
 func quietLogs(environment []string) {
-	if !slices.ContainsFunc(environment, func(variable string) bool { return strings.HasPrefix(variable, "TF_LOG") }) {
-		_ = os.Setenv("TF_LOG_SDK", "OFF")
+	for _, variable := range environment {
+		name, level, _ := strings.Cut(variable, "=")
+		if strings.HasPrefix(name, "TF_LOG") && name != "TF_LOG_PATH" && level != "" {
+			return
+		}
 	}
+	_ = os.Setenv("TF_LOG_SDK", "OFF")
 }
