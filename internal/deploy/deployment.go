@@ -122,12 +122,17 @@ func (d *deployment) encode() error {
 			continue
 		}
 		var err error
-		if f.data, err = f.Format.Encode(m); err != nil {
+		if f.data, err = f.Format.Encode(m, f.found.data); err != nil {
 			return fmt.Errorf("write the content for %s: %w", f.Path, err)
+		}
+		if !f.holds(f.data, m) {
+			return fmt.Errorf("the content for %s cannot be read back: %w", f.Path, errNotReadable)
 		}
 	}
 	return nil
 }
+
+var errNotReadable = errors.New("what was encoded is not what was to be encoded")
 
 // asked reports whether there is an endpoint to ask.
 func (d *deployment) asked() bool { return d.job.Proof.Endpoint.Address != "" }

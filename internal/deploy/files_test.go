@@ -52,7 +52,7 @@ func (s *appServer) load() error {
 func startApp(t *testing.T, directory string, m Material) *appServer {
 	t.Helper()
 	s := &appServer{combined: filepath.Join(directory, "combined.pem")}
-	text, err := PEM{Leaf: true, Chain: true, Key: true}.Encode(m)
+	text, err := PEM{Leaf: true, Chain: true, Key: true}.Encode(m, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package deploy
 import (
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
@@ -28,20 +29,26 @@ func (p Parts) certificates(chain []*x509.Certificate) []*x509.Certificate {
 // returns.
 type Format interface {
 	Parts() Parts
-	Encode(m Material) ([]byte, error)
+	// Encode writes the material. Held is what the file has now, nil when there
+	// is none: a keystore keeps what else is in it.
+	Encode(m Material, held []byte) ([]byte, error)
 	Decode(data []byte) (Material, error) // its errors show nothing of a key
 }
 
 // PEM is text with one block for each part: leaf, then chain, then key.
 type PEM Parts
 
-var _ Format = PEM{}
+var (
+	_ Format = PEM{}
+	_ Format = DER{}
+	_ Format = PKCS7{}
+)
 
 // Parts implements Format.
 func (p PEM) Parts() Parts { return Parts(p) }
 
 // Encode implements Format.
-func (p PEM) Encode(m Material) ([]byte, error) {
+func (p PEM) Encode(m Material, _ []byte) ([]byte, error) {
 	text := pki.EncodeCertificates(p.Parts().certificates(m.Chain)...)
 	if !p.Key {
 		return text, nil
@@ -64,6 +71,39 @@ func (p PEM) Decode(data []byte) (Material, error) {
 		m.Key, err = pki.ParseKey(data)
 	}
 	return m, err
+}
+
+// DER is the leaf alone, in binary.
+type DER struct{}
+
+// Parts implements Format.
+func (DER) Parts() Parts { return Parts{Leaf: true} }
+
+// Encode implements Format.
+func (DER) Encode(m Material, _ []byte) ([]byte, error) { return m.Chain[0].Raw, nil }
+
+// Decode implements Format.
+func (DER) Decode(data []byte) (Material, error) {
+	leaf, err := x509.ParseCertificate(data)
+	if err != nil {
+		return Material{}, fmt.Errorf("read a certificate in DER: %w", err)
+	}
+	return Material{Chain: []*x509.Certificate{leaf}}, nil
+}
+
+// PKCS7 is a bundle of the leaf and its chain (p7b).
+type PKCS7 struct{}
+
+// Parts implements Format.
+func (PKCS7) Parts() Parts { return Parts{Leaf: true, Chain: true} }
+
+// Encode implements Format.
+func (PKCS7) Encode(m Material, _ []byte) ([]byte, error) { return pki.EncodePKCS7(m.Chain...) }
+
+// Decode implements Format.
+func (PKCS7) Decode(data []byte) (Material, error) {
+	chain, err := pki.ParsePKCS7(data)
+	return Material{Chain: chain}, err
 }
 
 // holds tells whether a file's content is what the slot is to hold of m. When m

@@ -3,9 +3,7 @@ package deploy
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
@@ -68,32 +66,13 @@ func (n *Nginx) Start(ctx context.Context, machine transport.Transport) error {
 	return err
 }
 
-// Alive implements Starter: the process whose number is in the pid file exists
-// and is an nginx. Asking nginx itself would mean a signal to whatever process
-// has that number now.
+// Alive implements Starter: by the process whose number is in the pid file.
 func (n *Nginx) Alive(ctx context.Context, machine transport.Transport) (bool, error) {
 	file, err := n.pidFile(ctx, machine)
 	if err != nil {
 		return false, err
 	}
-	content, _, err := machine.ReadFile(ctx, file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("read nginx's pid file: %w", err)
-	}
-	pid := strings.TrimSpace(string(content))
-	if pid == "" || strings.Trim(pid, "0123456789") != "" {
-		return false, nil
-	}
-	title, _, err := machine.ReadFile(ctx, "/proc/"+pid+"/cmdline")
-	if err == nil {
-		return strings.Contains(string(title), "nginx"), nil
-	}
-	// No such process, or a system without /proc.
-	out, err := machine.Run(ctx, []string{"kill", "-0", pid}, nil)
-	return err == nil && out.ExitCode == 0, err
+	return running(ctx, machine, file, "nginx")
 }
 
 // pidFile finds where the running configuration keeps the pid: the directive,

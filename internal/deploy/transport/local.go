@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -196,6 +197,11 @@ func (Local) Run(ctx context.Context, argv []string, stdin []byte) (Output, erro
 		return Output{Text: out.String(), ExitCode: exit.ExitCode()}, nil
 	}
 	return Output{}, fmt.Errorf("run %s: %w", argv[0], err)
+}
+
+// Dial implements Dialer.
+func (Local) Dial(ctx context.Context, address string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, "tcp", address)
 }
 
 // Close implements Transport; there is nothing to give up.

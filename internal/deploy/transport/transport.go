@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"strings"
 )
 
@@ -53,6 +54,12 @@ type Transport interface {
 
 	// Close gives up the connection to the machine.
 	Close() error
+}
+
+// Dialer is a Transport that connects to what the machine itself reaches, its own
+// loopback addresses included.
+type Dialer interface {
+	Dial(ctx context.Context, address string) (net.Conn, error)
 }
 
 // Limits of what a Transport carries.

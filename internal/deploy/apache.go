@@ -1,0 +1,157 @@
+package deploy
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
+)
+
+// ApacheOptions describe an Apache httpd.
+type ApacheOptions struct {
+	FullchainPath   string // SSLCertificateFile with the chain in it (2.4.8 and later)
+	CertificatePath string // SSLCertificateFile without the chain, beside ChainPath
+	ChainPath       string // SSLCertificateChainFile
+	PrivateKeyPath  string // SSLCertificateKeyFile
+	Binary          string // default "apachectl" ("httpd" for a service), found on the machine's PATH
+	ConfigPath      string // -f; default: the one compiled in
+	ServerRoot      string // -d; default: the one compiled in
+	Service         string // the Windows service (-n); empty elsewhere
+}
+
+// Apache is the target for Apache httpd. Its test passes a key that belongs to
+// another certificate, and the server then exits at the reload: the pair is
+// checked before anything is written, and a server that is gone is started.
+type Apache struct{ options ApacheOptions }
+
+var (
+	_ Target  = (*Apache)(nil)
+	_ Starter = (*Apache)(nil)
+)
+
+// NewApache checks the options and returns the target.
+func NewApache(options ApacheOptions) (*Apache, error) {
+	a := &Apache{options}
+	switch {
+	case options.PrivateKeyPath == "":
+		return nil, fmt.Errorf("%w: apache needs the path of the private key", ErrPath)
+	case (options.FullchainPath == "") == (options.CertificatePath == ""):
+		return nil, fmt.Errorf("%w: apache needs the path of the full chain, or those of certificate and chain", ErrPath)
+	case options.FullchainPath != "" && options.ChainPath != "":
+		return nil, fmt.Errorf("%w: the chain is in the full chain already", ErrPath)
+	}
+	return a, checkSlots(a.Slots())
+}
+
+// Name implements Target.
+func (*Apache) Name() string { return "apache" }
+
+// Slots implements Target.
+func (a *Apache) Slots() []Slot {
+	slots := []Slot{
+		{Path: a.options.PrivateKeyPath, Format: PEM{Key: true}},
+		{Path: a.options.CertificatePath, Format: PEM{Leaf: true}},
+		{Path: a.options.ChainPath, Format: PEM{Chain: true}},
+		{Path: a.options.FullchainPath, Format: PEM{Leaf: true, Chain: true}},
+	}
+	return slices.DeleteFunc(slots, func(s Slot) bool { return s.Path == "" })
+}
+
+// Test implements Target with "-t".
+func (a *Apache) Test(ctx context.Context, machine transport.Transport) (bool, error) {
+	_, err := a.run(ctx, machine, "-t")
+	return true, err
+}
+
+// Reload implements Target: gracefully, and on Windows by the restart that a
+// service has for it.
+func (a *Apache) Reload(ctx context.Context, machine transport.Transport) (bool, error) {
+	how := "graceful"
+	if a.options.Service != "" {
+		how = "restart"
+	}
+	_, err := a.run(ctx, machine, "-k", how)
+	return true, err
+}
+
+// Start implements Starter.
+func (a *Apache) Start(ctx context.Context, machine transport.Transport) error {
+	_, err := a.run(ctx, machine, "-k", "start")
+	return err
+}
+
+// Alive implements Starter: by the process whose number is in the pid file, or
+// by what Windows says of the service.
+func (a *Apache) Alive(ctx context.Context, machine transport.Transport) (bool, error) {
+	if a.options.Service != "" {
+		out, err := command(ctx, machine, []string{"sc.exe", "query", a.options.Service})
+		return err == nil && strings.Contains(out, "RUNNING"), err
+	}
+	dump, err := a.run(ctx, machine, "-t", "-D", "DUMP_RUN_CFG")
+	if err != nil {
+		return false, fmt.Errorf("ask apache for its pid file: %w", err)
+	}
+	file := quotedAfter(dump, "PidFile:")
+	if !absolute(file) {
+		file = below(cmp.Or(quotedAfter(dump, "ServerRoot:"), a.options.ServerRoot), file)
+	}
+	return running(ctx, machine, file, "apache", "httpd")
+}
+
+func (a *Apache) run(ctx context.Context, machine transport.Transport, arguments ...string) (string, error) {
+	program := "apachectl"
+	if a.options.Service != "" {
+		program = "httpd"
+	}
+	argv := []string{cmp.Or(a.options.Binary, program)}
+	if a.options.ServerRoot != "" {
+		argv = append(argv, "-d", a.options.ServerRoot)
+	}
+	if a.options.ConfigPath != "" {
+		argv = append(argv, "-f", a.options.ConfigPath)
+	}
+	argv = append(argv, arguments...)
+	if a.options.Service != "" {
+		argv = append(argv, "-n", a.options.Service)
+	}
+	return command(ctx, machine, argv)
+}
+
+// quotedAfter finds the value in quotes on the line that begins with a word.
+func quotedAfter(text, word string) string {
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), word); ok {
+			return strings.Trim(strings.TrimSpace(value), `"`)
+		}
+	}
+	return ""
+}
+
+// running reports whether the process whose number is in a file exists and has
+// one of the names in its command line. Asking the server itself would mean a
+// signal to whatever process has that number now.
+func running(ctx context.Context, machine transport.Transport, pidFile string, names ...string) (bool, error) {
+	content, _, err := machine.ReadFile(ctx, pidFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the pid file: %w", err)
+	}
+	pid, _, _ := strings.Cut(strings.TrimSpace(string(content)), "\n")
+	if pid == "" || strings.Trim(pid, "0123456789") != "" {
+		return false, nil
+	}
+	title, _, err := machine.ReadFile(ctx, "/proc/"+pid+"/cmdline")
+	if err == nil {
+		return slices.ContainsFunc(names, func(name string) bool { return strings.Contains(string(title), name) }), nil
+	}
+	// No such process, or a system without /proc.
+	out, err := machine.Run(ctx, []string{"kill", "-0", pid}, nil)
+	return err == nil && out.ExitCode == 0, err
+}
