@@ -4,24 +4,20 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"github.com/go-acme/lego/v4/acme"
 
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
 
-// account is what is stored of the registration at a CA. The URL is empty
-// between the making of the key and the CA's answer.
+// account is the registration at a CA. The URL is empty between the making of
+// the key and the CA's answer.
 type account struct {
-	URL    string `json:"url,omitempty"`
-	Email  string `json:"email,omitempty"`
-	KeyPEM string `json:"key_pem,omitempty"` // empty where the configuration has the key
-
-	key pki.Key
+	url   string
+	email string
+	key   pki.Key
 }
 
 // ErrDeactivated says that the account of a key in the configuration was
@@ -44,7 +40,7 @@ func (i *Issuer) account(ctx context.Context) (account, error) {
 	case <-ctx.Done():
 		return account{}, ctx.Err()
 	}
-	if i.registered.URL != "" {
+	if i.registered.url != "" {
 		return i.registered, nil
 	}
 	a, err := i.loadOrRegister(ctx)
@@ -65,11 +61,11 @@ func (i *Issuer) forgetAccount(ctx context.Context, stale string, newKey bool) e
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if i.registered.URL != stale {
+	if i.registered.url != stale {
 		return nil
 	}
 	a := i.registered
-	i.registered, a.URL = account{}, ""
+	i.registered, a.url = account{}, ""
 	if newKey {
 		if !i.config.AccountKey.Empty() {
 			return fmt.Errorf("%w at %s: give another account_key_pem", ErrDeactivated, i.config.DirectoryURL)
@@ -83,7 +79,7 @@ func (i *Issuer) forgetAccount(ctx context.Context, stale string, newKey bool) e
 // deactivated reports whether the CA refuses the account itself: it then does
 // not even show it.
 func (i *Issuer) deactivated(s *session, a account) bool {
-	shown, err := call(s, func() (acme.Account, error) { return s.Accounts.Get(a.URL) })
+	shown, err := call(s, func() (acme.Account, error) { return s.Accounts.Get(a.url) })
 	return isProblem(err, problemUnauthorized) || err == nil && shown.Status != acme.StatusValid
 }
 
@@ -94,22 +90,22 @@ func (i *Issuer) loadOrRegister(ctx context.Context) (a account, err error) {
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	a, err = i.loadAccount(ctx)
-	if err != nil || a.URL != "" && a.Email == i.config.Email {
+	if err != nil || a.url != "" && a.email == i.config.Email {
 		return a, err
 	}
-	s, err := i.client.open(ctx, a.URL, a.key.Signer())
+	s, err := i.client.open(ctx, a.url, a.key.Signer())
 	if err != nil {
 		return account{}, err
 	}
-	if a.URL == "" {
-		a.URL, err = i.register(s)
+	if a.url == "" {
+		a.url, err = i.register(s)
 	} else {
-		err = i.updateContact(s, a.URL)
+		err = i.updateContact(s, a.url)
 	}
 	if err != nil {
 		return account{}, err
 	}
-	a.Email = i.config.Email
+	a.email = i.config.Email
 	return a, i.storeAccount(ctx, a)
 }
 
@@ -129,56 +125,6 @@ func (i *Issuer) contact() []string {
 		return nil
 	}
 	return []string{"mailto:" + i.config.Email}
-}
-
-// loadAccount reads the stored account or makes and stores a key for a new one,
-// so that a registration whose answer was lost is found again by its key.
-func (i *Issuer) loadAccount(ctx context.Context) (account, error) {
-	text, err := i.keeper.Get(ctx, i.accountKey())
-	if errors.Is(err, fs.ErrNotExist) {
-		if !i.config.AccountKey.Empty() {
-			return account{key: i.config.AccountKey}, nil
-		}
-		return i.newAccountKey(ctx)
-	}
-	if err != nil {
-		return account{}, fmt.Errorf("read the account at %s: %w", i.config.DirectoryURL, err)
-	}
-	var a account
-	if err := json.Unmarshal(text, &a); err != nil {
-		return account{}, fmt.Errorf("the stored account at %s is damaged", i.config.DirectoryURL)
-	}
-	if a.key = i.config.AccountKey; !a.key.Empty() {
-		return a, nil
-	}
-	if a.key, err = pki.ParseKey([]byte(a.KeyPEM)); err != nil {
-		return account{}, fmt.Errorf("the key of the stored account at %s: %w", i.config.DirectoryURL, err)
-	}
-	return a, nil
-}
-
-func (i *Issuer) newAccountKey(ctx context.Context) (account, error) {
-	key, err := pki.GenerateKey(pki.ECDSAP256)
-	if err != nil {
-		return account{}, err
-	}
-	text, err := key.PEM()
-	if err != nil {
-		return account{}, err
-	}
-	a := account{KeyPEM: string(text), key: key}
-	return a, i.storeAccount(ctx, a)
-}
-
-func (i *Issuer) storeAccount(ctx context.Context, a account) error {
-	text, err := json.Marshal(a)
-	if err != nil {
-		return errors.New("encode the account")
-	}
-	if err := i.keeper.Put(ctx, i.accountKey(), text); err != nil {
-		return fmt.Errorf("store the account at %s: %w", i.config.DirectoryURL, err)
-	}
-	return nil
 }
 
 // register creates the account, or finds the one the key already has (RFC 8555

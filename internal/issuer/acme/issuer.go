@@ -53,11 +53,22 @@ func (k HMACKey) reveal() string {
 	return *k.text
 }
 
+const redactedHMAC = "[hmac key]"
+
+// String implements fmt.Stringer without the key.
+func (HMACKey) String() string { return redactedHMAC }
+
+// GoString implements fmt.GoStringer without the key.
+func (HMACKey) GoString() string { return redactedHMAC }
+
 // Format implements fmt.Formatter without the key, whatever the verb.
-func (HMACKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[hmac key]") }
+func (HMACKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redactedHMAC) }
 
 // LogValue implements slog.LogValuer without the key.
-func (HMACKey) LogValue() slog.Value { return slog.StringValue("[hmac key]") }
+func (HMACKey) LogValue() slog.Value { return slog.StringValue(redactedHMAC) }
+
+// MarshalText keeps the key out of JSON and other encodings.
+func (HMACKey) MarshalText() ([]byte, error) { return []byte(redactedHMAC), nil }
 
 // Open implements issuer.Config.
 func (c Config) Open(keeper order.Keeper, solver issuer.Solver, logger *slog.Logger) (issuer.Issuer, error) {
@@ -131,7 +142,7 @@ func (i *Issuer) Step(ctx context.Context, j order.Journal) (order.Journal, erro
 	if err != nil {
 		return j, err
 	}
-	s, err := i.client.open(ctx, a.URL, a.key.Signer())
+	s, err := i.client.open(ctx, a.url, a.key.Signer())
 	if err != nil {
 		return j, err
 	}
@@ -142,14 +153,14 @@ func (i *Issuer) Step(ctx context.Context, j order.Journal) (order.Journal, erro
 	if err := json.Unmarshal(j.Progress, &p); err != nil {
 		return j, fmt.Errorf("read the progress of order %s: %w", j.OrderID, err)
 	}
-	if p.AccountURL != a.URL {
+	if p.AccountURL != a.url {
 		j.Status, j.Detail = order.StatusExpired, "the order belongs to another account, "+p.AccountURL
 		return j, nil
 	}
 	next, p, err := i.advance(s, j, p)
 	if isProblem(err, problemNoAccount) {
 		next.Status, next.Detail = order.StatusExpired, "the CA no longer knows the account of the order"
-		return next, i.forgetAccount(ctx, a.URL, false)
+		return next, i.forgetAccount(ctx, a.url, false)
 	}
 	text, encodeErr := json.Marshal(p)
 	if encodeErr != nil {
@@ -201,7 +212,7 @@ func (i *Issuer) place(s *session, a account, j order.Journal) (order.Journal, e
 	if err != nil {
 		if gone := isProblem(err, problemNoAccount); gone || isProblem(err, problemUnauthorized) && i.deactivated(s, a) {
 			j.Wait = slower(j.Wait)
-			return j, i.forgetAccount(s.ctx, a.URL, !gone)
+			return j, i.forgetAccount(s.ctx, a.url, !gone)
 		}
 		if refused(err) {
 			j.Status, j.EndRefused = order.StatusRejected, !j.NotAfter.IsZero()
@@ -211,7 +222,7 @@ func (i *Issuer) place(s *session, a account, j order.Journal) (order.Journal, e
 		return j, fmt.Errorf("place the order at %s: %w", i.config.DirectoryURL, classify(s, err))
 	}
 	j.OrderID, j.Status = created.Location, order.StatusAwaitingValidation
-	p := progress{Phase: phaseAuthorize, AccountURL: a.URL, Authorizations: created.Authorizations, Finalize: created.Finalize}
+	p := progress{Phase: phaseAuthorize, AccountURL: a.url, Authorizations: created.Authorizations, Finalize: created.Finalize}
 	if created.Status == acme.StatusReady {
 		p.Phase = phasePoll
 	}

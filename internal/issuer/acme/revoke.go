@@ -17,7 +17,7 @@ func (i *Issuer) Revoke(ctx context.Context, certificate *x509.Certificate, reas
 	if err != nil {
 		return err
 	}
-	s, err := i.client.open(ctx, a.URL, a.key.Signer())
+	s, err := i.client.open(ctx, a.url, a.key.Signer())
 	if err != nil {
 		return err
 	}
