@@ -144,7 +144,7 @@ func (i *Issuer) register(s *session) (string, error) {
 		return s.Accounts.New(request)
 	})
 	if err != nil {
-		return "", fmt.Errorf("register an account at %s: %w", i.config.DirectoryURL, classify(s, err))
+		return "", fmt.Errorf("register an account at %s: %w", i.config.DirectoryURL, err)
 	}
 	if created.Location == "" {
 		return "", fmt.Errorf("register an account at %s: the CA named no account URL", i.config.DirectoryURL)

@@ -134,10 +134,22 @@ type progress struct {
 	Authorizations []string `json:"authorizations"`
 	Challenges     []string `json:"challenges,omitempty"`
 	Finalize       string   `json:"finalize"`
+	// EndFailures counts the server errors at finalizing with an end of ours.
+	EndFailures int `json:"end_failures,omitempty"`
 }
 
-// Step implements order.Issuer.
+// Step implements order.Issuer. Where the CA is not available, it says how long
+// that may take.
 func (i *Issuer) Step(ctx context.Context, j order.Journal) (order.Journal, error) {
+	next, err := i.step(ctx, j)
+	var unavailable *unavailableError
+	if errors.As(err, &unavailable) {
+		next.Wait = unavailable.pause()
+	}
+	return next, err
+}
+
+func (i *Issuer) step(ctx context.Context, j order.Journal) (order.Journal, error) {
 	a, err := i.account(ctx)
 	if err != nil {
 		return j, err
@@ -168,7 +180,7 @@ func (i *Issuer) Step(ctx context.Context, j order.Journal) (order.Journal, erro
 	}
 	next.Progress = text
 	if err != nil {
-		return next, fmt.Errorf("order %s: %w", j.OrderID, classify(s, err))
+		return next, fmt.Errorf("order %s: %w", j.OrderID, err)
 	}
 	return next, nil
 }
@@ -195,19 +207,24 @@ func (i *Issuer) Withdraw(ctx context.Context, j order.Journal) (order.Journal, 
 	return j, nil
 }
 
-// place sends newOrder (RFC 8555 §7.4).
+// place sends newOrder (RFC 8555 §7.4). It is repeated only where the CA says
+// that it took no order.
 func (i *Issuer) place(s *session, a account, j order.Journal) (order.Journal, error) {
 	options := &api.OrderOptions{NotAfter: j.NotAfter, Profile: i.config.Profile, ReplacesCertID: i.replaces(j)}
 	if j.Intent.Options.Profile != "" {
 		options.Profile = j.Intent.Options.Profile
 	}
 	request := func() (acme.ExtendedOrder, error) { return s.Orders.NewWithOptions(j.Intent.Names, options) }
-	created, err := call(s, request)
+	again := busy
+	if options.ReplacesCertID != "" {
+		again = unsent
+	}
+	created, err := callUpTo(s, again, request)
 	if options.ReplacesCertID != "" && blamesReplaces(err) {
 		// What the order replaces is a courtesy and must not cost the renewal.
 		i.logger.WarnContext(s.ctx, "order again without what it replaces", "names", j.Intent.Names, "error", err)
 		options.ReplacesCertID = ""
-		created, err = call(s, request)
+		created, err = callUpTo(s, busy, request)
 	}
 	if err != nil {
 		if gone := isProblem(err, problemNoAccount); gone || isProblem(err, problemUnauthorized) && i.deactivated(s, a) {
@@ -219,7 +236,7 @@ func (i *Issuer) place(s *session, a account, j order.Journal) (order.Journal, e
 			j.Detail = fmt.Sprintf("%s does not take the order: %s", i.config.DirectoryURL, describe(problem(err)))
 			return j, nil
 		}
-		return j, fmt.Errorf("place the order at %s: %w", i.config.DirectoryURL, classify(s, err))
+		return j, fmt.Errorf("place the order at %s: %w", i.config.DirectoryURL, err)
 	}
 	j.OrderID, j.Status = created.Location, order.StatusAwaitingValidation
 	p := progress{Phase: phaseAuthorize, AccountURL: a.url, Authorizations: created.Authorizations, Finalize: created.Finalize}
@@ -255,34 +272,36 @@ func (i *Issuer) advance(s *session, j order.Journal, p progress) (order.Journal
 	case phasePresent:
 		return i.present(s, j, p)
 	case phasePoll:
-		j, err := i.poll(s, j, p)
-		return j, p, err
+		return i.poll(s, j, p)
 	default:
 		return j, p, fmt.Errorf("the journal names the unknown phase %q: it was written by a newer provider", p.Phase)
 	}
 }
 
 // poll asks where the order stands and does what that calls for.
-func (i *Issuer) poll(s *session, j order.Journal, p progress) (order.Journal, error) {
+func (i *Issuer) poll(s *session, j order.Journal, p progress) (order.Journal, progress, error) {
 	current, err := call(s, func() (acme.ExtendedOrder, error) { return s.Orders.Get(j.OrderID) })
 	if isGone(err) {
 		j.Status, j.Detail = order.StatusExpired, "the CA no longer knows the order"
-		return j, nil
+		return j, p, nil
 	}
 	if err != nil {
-		return j, err
+		return j, p, err
 	}
-	return i.follow(s, j, p, current.Order, j.OrderID)
+	if current.Status == acme.StatusReady {
+		return i.finalize(s, j, p)
+	}
+	j, err = i.follow(s, j, p, current.Order, j.OrderID)
+	return j, p, err
 }
 
-// follow acts on the state of an order (RFC 8555 §7.1.6) as url answered it.
+// follow acts on the state of an order (RFC 8555 §7.1.6) as url answered it. An
+// order that is ready is finalized by the next poll.
 func (i *Issuer) follow(s *session, j order.Journal, p progress, current acme.Order, url string) (order.Journal, error) {
 	switch current.Status {
 	case acme.StatusPending:
 		return wait(s, j, order.StatusAwaitingValidation, url), nil
-	case acme.StatusReady:
-		return i.finalize(s, j, p)
-	case acme.StatusProcessing:
+	case acme.StatusReady, acme.StatusProcessing:
 		return wait(s, j, order.StatusIssuing, url), nil
 	case acme.StatusValid:
 		return i.download(s, j, current.Certificate)
@@ -313,25 +332,34 @@ func wait(s *session, j order.Journal, status order.Status, url string) order.Jo
 
 func slower(wait time.Duration) time.Duration { return min(max(3*wait, firstPoll), slowestPoll) }
 
+// endTries is how often a CA may fail to finalize an order with an end of ours
+// before the end is blamed.
+const endTries = 5
+
 // finalize sends the signing request (RFC 8555 §7.4) and goes on with what
-// becomes of the order. Where an earlier run sent it already the CA says that
-// the order is not ready, and the next poll finds out.
-func (i *Issuer) finalize(s *session, j order.Journal, p progress) (order.Journal, error) {
-	current, err := call(s, func() (acme.ExtendedOrder, error) { return s.Orders.UpdateForCSR(p.Finalize, j.Request) })
+// becomes of the order. It is not repeated: where it fails, or an earlier run
+// sent it already and the CA says that the order is not ready, the next poll
+// finds out what the CA did.
+func (i *Issuer) finalize(s *session, j order.Journal, p progress) (order.Journal, progress, error) {
+	current, err := callUpTo(s, unsent, func() (acme.ExtendedOrder, error) { return s.Orders.UpdateForCSR(p.Finalize, j.Request) })
 	switch {
 	case isProblem(err, problemOrderNotReady):
-		return wait(s, j, order.StatusIssuing, p.Finalize), nil
-	case refused(err), problem(err) != nil && !j.NotAfter.IsZero():
-		// step-ca answers 500 to an end outside of its range.
+		return wait(s, j, order.StatusIssuing, p.Finalize), p, nil
+	case isServerError(err) && !j.NotAfter.IsZero():
+		// step-ca answers 500 to an end outside of its range, and sometimes to
+		// orders in parallel.
+		if p.EndFailures++; p.EndFailures < endTries {
+			return j, p, fmt.Errorf("finalize: %w", err)
+		}
+		fallthrough
+	case refused(err):
 		j.Status, j.Detail, j.EndRefused = order.StatusRejected, describe(problem(err)), !j.NotAfter.IsZero()
-		return j, nil
+		return j, p, nil
 	case err != nil:
-		return j, fmt.Errorf("finalize: %w", err)
-	case current.Status == acme.StatusReady:
-		// An answer from before the request took effect.
-		return wait(s, j, order.StatusIssuing, p.Finalize), nil
+		return j, p, fmt.Errorf("finalize: %w", err)
 	}
-	return i.follow(s, j, p, current.Order, p.Finalize)
+	j, err = i.follow(s, j, p, current.Order, p.Finalize)
+	return j, p, err
 }
 
 // download fetches the chain the CA sends by default, or among its alternates

@@ -29,5 +29,5 @@ func (i *Issuer) Revoke(ctx context.Context, certificate *x509.Certificate, reas
 	case isProblem(err, problemUnauthorized), isProblem(err, problemNoAccount), isGone(err):
 		return fmt.Errorf("revoke at %s: %w: %w", i.config.DirectoryURL, issuer.ErrNotOurs, err)
 	}
-	return fmt.Errorf("revoke at %s: %w", i.config.DirectoryURL, classify(s, err))
+	return fmt.Errorf("revoke at %s: %w", i.config.DirectoryURL, err)
 }
