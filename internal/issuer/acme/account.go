@@ -18,6 +18,15 @@ type account struct {
 	url   string
 	email string
 	key   pki.Key
+
+	// pending is the key that is about to replace key, for pendingVersion; the
+	// CA may know it already.
+	pending        pki.Key
+	pendingVersion string
+	// versions are those of the configuration that a key was made for.
+	versions []string
+	// movedFrom is the hash of the key the account was moved from.
+	movedFrom string
 }
 
 // ErrDeactivated says that the account of a key in the configuration was
@@ -26,20 +35,40 @@ var ErrDeactivated = errors.New("the account was deactivated")
 
 // accountKey names the account in the storage: one for each CA, external
 // account and key of the user's own.
-func (i *Issuer) accountKey() string {
-	sum := sha256.Sum256([]byte(i.config.DirectoryURL + "\n" + i.config.ExternalKeyID + "\n" + i.config.AccountKey.Hash()))
+func (i *Issuer) accountKey() string { return i.accountKeyOf(i.config.AccountKey) }
+
+func (i *Issuer) accountKeyOf(own pki.Key) string {
+	sum := sha256.Sum256([]byte(i.config.DirectoryURL + "\n" + i.config.ExternalKeyID + "\n" + own.Hash()))
 	return "accounts/" + hex.EncodeToString(sum[:16])
+}
+
+// lockAccount waits until no other process changes the account.
+func (i *Issuer) lockAccount(ctx context.Context) (unlock func() error, err error) {
+	unlock, err = i.keeper.Lock(ctx, "account-"+i.accountKey()[len("accounts/"):])
+	if err != nil {
+		return nil, fmt.Errorf("lock the account at %s: %w", i.config.DirectoryURL, err)
+	}
+	return unlock, nil
+}
+
+// takeTurn waits until this goroutine may use i.registered.
+func (i *Issuer) takeTurn(ctx context.Context) (end func(), err error) {
+	select {
+	case i.accountTurn <- struct{}{}:
+		return func() { <-i.accountTurn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // account returns the stored account, registering one the first time. It asks
 // the CA at most once in the life of the process, whatever the number of orders.
 func (i *Issuer) account(ctx context.Context) (account, error) {
-	select {
-	case i.accountTurn <- struct{}{}:
-		defer func() { <-i.accountTurn }()
-	case <-ctx.Done():
-		return account{}, ctx.Err()
+	end, err := i.takeTurn(ctx)
+	if err != nil {
+		return account{}, err
 	}
+	defer end()
 	if i.registered.url != "" {
 		return i.registered, nil
 	}
@@ -54,26 +83,63 @@ func (i *Issuer) account(ctx context.Context) (account, error) {
 // forgetAccount has the next step look the account up again because the CA no
 // longer knows the URL; with newKey it registers another one, because an account
 // that was deactivated never comes back (RFC 8555 §7.3.6).
-func (i *Issuer) forgetAccount(ctx context.Context, stale string, newKey bool) error {
-	select {
-	case i.accountTurn <- struct{}{}:
-		defer func() { <-i.accountTurn }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if i.registered.url != stale {
-		return nil
-	}
-	a := i.registered
-	i.registered, a.url = account{}, ""
-	if newKey {
-		if !i.config.AccountKey.Empty() {
-			return fmt.Errorf("%w at %s: give another account_key_pem", ErrDeactivated, i.config.DirectoryURL)
-		}
-		_, err := i.newAccountKey(ctx)
+func (i *Issuer) forgetAccount(ctx context.Context, stale account, newKey bool) (err error) {
+	end, err := i.takeTurn(ctx)
+	if err != nil {
 		return err
 	}
+	defer end()
+	if i.registered.url != stale.url || i.registered.key.Hash() != stale.key.Hash() {
+		return nil
+	}
+	unlock, err := i.lockAccount(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	a, err := i.loadAccount(ctx)
+	if err != nil {
+		return err
+	}
+	i.registered = account{}
+	switch {
+	case a.url != stale.url || a.key.Hash() != stale.key.Hash():
+		return nil // another process was faster
+	case newKey && !i.config.AccountKey.Empty():
+		return fmt.Errorf("%w at %s: give another account_key_pem", ErrDeactivated, i.config.DirectoryURL)
+	case newKey:
+		_, err := i.newAccountKey(ctx, a.versions)
+		return err
+	}
+	a.url = ""
 	return i.storeAccount(ctx, a)
+}
+
+// rekeyed reports whether another process gave the account another key since it
+// was loaded. The next step uses that one.
+func (i *Issuer) rekeyed(ctx context.Context, stale account) (changed bool, err error) {
+	end, err := i.takeTurn(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer end()
+	if i.registered.url != "" && i.registered.key.Hash() != stale.key.Hash() {
+		return true, nil
+	}
+	unlock, err := i.lockAccount(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	a, err := i.loadAccount(ctx)
+	if err == nil && !a.pending.Empty() {
+		a, err = i.roll(ctx, a)
+	}
+	if err != nil || a.key.Hash() == stale.key.Hash() {
+		return false, err
+	}
+	i.registered = account{}
+	return true, nil
 }
 
 // deactivated reports whether the CA refuses the account itself: it then does
@@ -84,12 +150,15 @@ func (i *Issuer) deactivated(s *session, a account) bool {
 }
 
 func (i *Issuer) loadOrRegister(ctx context.Context) (a account, err error) {
-	unlock, err := i.keeper.Lock(ctx, "account-"+i.accountKey()[len("accounts/"):])
+	unlock, err := i.lockAccount(ctx)
 	if err != nil {
-		return account{}, fmt.Errorf("lock the account at %s: %w", i.config.DirectoryURL, err)
+		return account{}, err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	a, err = i.loadAccount(ctx)
+	if a, err = i.loadAccount(ctx); err != nil {
+		return a, err
+	}
+	a, err = i.roll(ctx, a)
 	if err != nil || a.url != "" && a.email == i.config.Email {
 		return a, err
 	}

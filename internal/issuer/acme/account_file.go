@@ -16,6 +16,11 @@ type accountFile struct {
 	URL   string    `json:"url,omitempty"`
 	Email string    `json:"email,omitempty"`
 	Key   storedKey `json:"key_pem,omitzero"` // left out where the configuration has the key
+
+	Pending        storedKey `json:"pending_key_pem,omitzero"`
+	PendingVersion string    `json:"pending_key_version,omitempty"`
+	Versions       []string  `json:"key_versions,omitempty"`
+	MovedFrom      string    `json:"moved_from,omitempty"`
 }
 
 // LogValue implements slog.LogValuer: a log may encode in JSON too.
@@ -52,7 +57,7 @@ func (i *Issuer) loadAccount(ctx context.Context) (account, error) {
 		if !i.config.AccountKey.Empty() {
 			return account{key: i.config.AccountKey}, nil
 		}
-		return i.newAccountKey(ctx)
+		return i.newAccountKey(ctx, nil)
 	}
 	if err != nil {
 		return account{}, fmt.Errorf("read the account at %s: %w", i.config.DirectoryURL, err)
@@ -61,7 +66,10 @@ func (i *Issuer) loadAccount(ctx context.Context) (account, error) {
 	if err := json.Unmarshal(text, &f); err != nil {
 		return account{}, fmt.Errorf("the stored account at %s is damaged", i.config.DirectoryURL)
 	}
-	a := account{url: f.URL, email: f.Email, key: f.Key.Key}
+	a := account{
+		url: f.URL, email: f.Email, key: f.Key.Key,
+		pending: f.Pending.Key, pendingVersion: f.PendingVersion, versions: f.Versions, movedFrom: f.MovedFrom,
+	}
 	if !i.config.AccountKey.Empty() {
 		a.key = i.config.AccountKey
 	}
@@ -71,17 +79,20 @@ func (i *Issuer) loadAccount(ctx context.Context) (account, error) {
 	return a, nil
 }
 
-func (i *Issuer) newAccountKey(ctx context.Context) (account, error) {
+func (i *Issuer) newAccountKey(ctx context.Context, versions []string) (account, error) {
 	key, err := pki.GenerateKey(pki.ECDSAP256)
 	if err != nil {
 		return account{}, err
 	}
-	a := account{key: key}
+	a := account{key: key, versions: versions}
 	return a, i.storeAccount(ctx, a)
 }
 
 func (i *Issuer) storeAccount(ctx context.Context, a account) error {
-	f := accountFile{URL: a.url, Email: a.email}
+	f := accountFile{
+		URL: a.url, Email: a.email,
+		Pending: storedKey{a.pending}, PendingVersion: a.pendingVersion, Versions: a.versions, MovedFrom: a.movedFrom,
+	}
 	if i.config.AccountKey.Empty() {
 		f.Key.Key = a.key
 	}

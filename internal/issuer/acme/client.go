@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-acme/lego/v4/acme"
@@ -23,6 +24,7 @@ const (
 	requestTimeout = 30 * time.Second
 	maxResponse    = 1 << 20
 	maxConnections = 16
+	userAgent      = "terraform-provider-certificate"
 )
 
 var (
@@ -71,6 +73,8 @@ type session struct {
 	ctx    context.Context //nolint:containedctx // lego's API takes no context: a session lives for one step.
 	client *client
 
+	refused atomic.Bool // the CA may not have known the account's key
+
 	mu         sync.Mutex
 	retryAfter map[string]time.Duration
 	reserved   []string // nonces for the requests that are about to be made
@@ -82,7 +86,7 @@ func (c *client) open(ctx context.Context, accountURL string, key crypto.Signer)
 	if _, err := repeat(s, lost, func() ([]byte, error) { return c.fetchDirectory(ctx) }); err != nil {
 		return nil, fmt.Errorf("reach the CA at %s: %w", c.directoryURL, adviseReach(err))
 	}
-	core, err := api.New(&http.Client{Transport: s}, "terraform-provider-certificate", c.directoryURL, accountURL, key)
+	core, err := api.New(&http.Client{Transport: s}, userAgent, c.directoryURL, accountURL, key)
 	if err != nil {
 		return nil, fmt.Errorf("reach the CA at %s: %w", c.directoryURL, err)
 	}
@@ -117,6 +121,9 @@ func (s *session) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	if got.code == http.StatusBadRequest && problemType(got.body) == acme.BadNonceErr {
 		return nil, errBadNonce
+	}
+	if kind := problemType(got.body); kind == problemMalformed || kind == problemUnauthorized || kind == problemNoAccount {
+		s.refused.Store(true)
 	}
 	s.keepRetryAfter(request.URL.String(), got.header.Get("Retry-After"))
 	if (got.code >= http.StatusInternalServerError || got.code == http.StatusTooManyRequests) && problemType(got.body) == "" {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"slices"
@@ -20,75 +19,6 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
 
-// Config is one CA and the account there.
-type Config struct {
-	DirectoryURL         string
-	Email                string
-	TermsOfServiceAgreed bool
-	// CABundle is PEM to be trusted besides the system's roots.
-	CABundle string
-	// ExternalKeyID and ExternalHMAC (base64url) bind the account to one at the
-	// CA (RFC 8555 §7.3.4); empty where the CA does not need that.
-	ExternalKeyID string
-	ExternalHMAC  HMACKey
-	// AccountKey is the account's key; empty to have one made and kept.
-	AccountKey pki.Key
-	// Profile is the certificate profile to ask for; empty for the CA's default
-	// (draft-ietf-acme-profiles-00).
-	Profile string
-
-	problem error // what is wrong with the environment
-}
-
-// HMACKey is the key of an external account. It does not show itself.
-type HMACKey struct{ text *string }
-
-// NewHMACKey keeps a key in base64url.
-func NewHMACKey(text string) HMACKey { return HMACKey{&text} }
-
-func (k HMACKey) reveal() string {
-	if k.text == nil {
-		return ""
-	}
-	return *k.text
-}
-
-const redactedHMAC = "[hmac key]"
-
-// String implements fmt.Stringer without the key.
-func (HMACKey) String() string { return redactedHMAC }
-
-// GoString implements fmt.GoStringer without the key.
-func (HMACKey) GoString() string { return redactedHMAC }
-
-// Format implements fmt.Formatter without the key, whatever the verb.
-func (HMACKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redactedHMAC) }
-
-// LogValue implements slog.LogValuer without the key.
-func (HMACKey) LogValue() slog.Value { return slog.StringValue(redactedHMAC) }
-
-// MarshalText keeps the key out of JSON and other encodings.
-func (HMACKey) MarshalText() ([]byte, error) { return []byte(redactedHMAC), nil }
-
-// Open implements issuer.Config.
-func (c Config) Open(keeper order.Keeper, solver issuer.Solver, logger *slog.Logger) (issuer.Issuer, error) {
-	return New(c, keeper, solver, logger)
-}
-
-// Ready implements issuer.Config.
-func (c Config) Ready() error {
-	if c.problem != nil {
-		return c.problem
-	}
-	if !c.TermsOfServiceAgreed {
-		return errors.New("terms_of_service_agreed is not set: read the terms of the CA and set it to true for this issuer")
-	}
-	return nil
-}
-
-// Endpoint implements issuer.Config.
-func (c Config) Endpoint() string { return c.DirectoryURL }
-
 // Issuer orders from one CA. It implements issuer.Issuer and issuer.Suggester.
 type Issuer struct {
 	config Config
@@ -97,7 +27,8 @@ type Issuer struct {
 	logger *slog.Logger
 	client *client
 
-	// accountTurn holds one token; its holder may use registered.
+	// accountTurn holds one token; its holder may use registered, and the
+	// storage's lock of the account.
 	accountTurn chan struct{}
 	registered  account
 }
@@ -131,6 +62,7 @@ const (
 type progress struct {
 	Phase          phase    `json:"phase"`
 	AccountURL     string   `json:"account_url"`
+	Thumbprint     string   `json:"thumbprint,omitempty"` // of the account's key
 	Authorizations []string `json:"authorizations"`
 	Challenges     []string `json:"challenges,omitempty"`
 	Finalize       string   `json:"finalize"`
@@ -158,9 +90,27 @@ func (i *Issuer) step(ctx context.Context, j order.Journal) (order.Journal, erro
 	if err != nil {
 		return j, err
 	}
+	var next order.Journal
 	if j.OrderID == "" {
-		return i.place(s, a, j)
+		next, err = i.place(s, a, j)
+	} else {
+		next, err = i.resume(s, a, j)
 	}
+	failed := err != nil || next.Status == order.StatusRejected || next.Status == order.StatusExpired
+	if failed && next.OrderID == j.OrderID && s.refused.Load() {
+		switch changed, rekeyErr := i.rekeyed(ctx, a); {
+		case rekeyErr != nil:
+			return next, errors.Join(err, rekeyErr)
+		case changed:
+			j.Wait = slower(j.Wait)
+			return j, nil
+		}
+	}
+	return next, err
+}
+
+// resume does the next thing for an order that was placed.
+func (i *Issuer) resume(s *session, a account, j order.Journal) (order.Journal, error) {
 	var p progress
 	if err := json.Unmarshal(j.Progress, &p); err != nil {
 		return j, fmt.Errorf("read the progress of order %s: %w", j.OrderID, err)
@@ -169,10 +119,18 @@ func (i *Issuer) step(ctx context.Context, j order.Journal) (order.Journal, erro
 		j.Status, j.Detail = order.StatusExpired, "the order belongs to another account, "+p.AccountURL
 		return j, nil
 	}
+	key, err := thumbprint(a.key.Signer())
+	if err != nil {
+		return j, err
+	}
+	if p.Thumbprint != "" && p.Thumbprint != key && p.Phase != phaseAuthorize && j.Status == order.StatusAwaitingValidation {
+		p.Phase = phaseAuthorize // the CA looks for what the account's new key makes of its tokens
+	}
+	p.Thumbprint = key
 	next, p, err := i.advance(s, j, p)
 	if isProblem(err, problemNoAccount) {
 		next.Status, next.Detail = order.StatusExpired, "the CA no longer knows the account of the order"
-		return next, i.forgetAccount(ctx, a.url, false)
+		return next, i.forgetAccount(s.ctx, a, false)
 	}
 	text, encodeErr := json.Marshal(p)
 	if encodeErr != nil {
@@ -229,7 +187,7 @@ func (i *Issuer) place(s *session, a account, j order.Journal) (order.Journal, e
 	if err != nil {
 		if gone := isProblem(err, problemNoAccount); gone || isProblem(err, problemUnauthorized) && i.deactivated(s, a) {
 			j.Wait = slower(j.Wait)
-			return j, i.forgetAccount(s.ctx, a.url, !gone)
+			return j, i.forgetAccount(s.ctx, a, !gone)
 		}
 		if refused(err) {
 			j.Status, j.EndRefused = order.StatusRejected, !j.NotAfter.IsZero()
@@ -268,7 +226,14 @@ func (i *Issuer) advance(s *session, j order.Journal, p progress) (order.Journal
 	switch p.Phase {
 	case phaseAuthorize:
 		j.Wait = 0
-		return i.authorize(s, j, p)
+		before := j.Records // published for an earlier key of the account
+		next, p, err := i.authorize(s, j, p)
+		for _, r := range before {
+			if !slices.Contains(next.Records, r) {
+				next.Records = append(next.Records, r)
+			}
+		}
+		return next, p, err
 	case phasePresent:
 		return i.present(s, j, p)
 	case phasePoll:

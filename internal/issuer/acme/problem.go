@@ -35,6 +35,18 @@ func problem(err error) *acme.ProblemDetails {
 	return nil
 }
 
+// statusOf is the HTTP status inside an error, or 0.
+func statusOf(err error) int {
+	var status *statusError
+	if details := problem(err); details != nil {
+		return details.HTTPStatus
+	}
+	if errors.As(err, &status) {
+		return status.code
+	}
+	return 0
+}
+
 func isProblem(err error, kind string) bool {
 	details := problem(err)
 	return details != nil && details.Type == kind

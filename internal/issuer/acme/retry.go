@@ -180,10 +180,4 @@ func judgeStatus(code int) failure {
 }
 
 // isLimit reports whether the CA says that it was asked too often.
-func isLimit(err error) bool {
-	var status *statusError
-	if details := problem(err); details != nil {
-		return details.HTTPStatus == http.StatusTooManyRequests
-	}
-	return errors.As(err, &status) && status.code == http.StatusTooManyRequests
-}
+func isLimit(err error) bool { return statusOf(err) == http.StatusTooManyRequests }
