@@ -44,6 +44,7 @@ type client struct {
 	nonces    []string
 	directory []byte    // the directory's JSON once fetched
 	silent    time.Time // since when every request failed; zero while some do not
+	ahead     *time.Duration
 }
 
 // newClient trusts the system's roots and those of bundle (PEM, may be empty).
@@ -146,6 +147,11 @@ func (c *client) do(request *http.Request, timeout time.Duration) (answer, error
 	got, err := c.send(request, timeout)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// A cache would tell the time of long ago.
+	if date, dateErr := http.ParseTime(got.header.Get("Date")); dateErr == nil && got.header.Get("Age") == "" && request.Method != http.MethodGet {
+		ahead := date.Sub(begun)
+		c.ahead = &ahead
+	}
 	switch {
 	case err == nil && judgeStatus(got.code) == lasting:
 		c.silent = time.Time{}

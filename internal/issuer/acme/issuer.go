@@ -19,7 +19,8 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
 
-// Issuer orders from one CA. It implements issuer.Issuer and issuer.Suggester.
+// Issuer orders from one CA. It implements issuer.Issuer,
+// issuer.Suggester, issuer.Revoker and issuer.Timekeeper.
 type Issuer struct {
 	config Config
 	keeper order.Keeper
@@ -48,6 +49,17 @@ func New(config Config, keeper order.Keeper, solver issuer.Solver, logger *slog.
 
 // ID identifies the CA in intents and outputs: its directory URL.
 func (i *Issuer) ID() string { return "acme:" + i.config.DirectoryURL }
+
+// Ahead implements issuer.Timekeeper by the Date of the CA's answers (RFC 9110
+// §6.6.1).
+func (i *Issuer) Ahead() (time.Duration, bool) {
+	i.client.mu.Lock()
+	defer i.client.mu.Unlock()
+	if i.client.ahead == nil {
+		return 0, false
+	}
+	return *i.client.ahead, true
+}
 
 // phase is the next thing to do for an order that was placed.
 type phase string
