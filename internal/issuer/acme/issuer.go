@@ -2,7 +2,6 @@ package acme
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -180,7 +179,7 @@ func (i *Issuer) Withdraw(ctx context.Context, j order.Journal) (order.Journal, 
 // place sends newOrder (RFC 8555 §7.4). It is repeated only where the CA says
 // that it took no order.
 func (i *Issuer) place(s *session, a account, j order.Journal) (order.Journal, error) {
-	options := &api.OrderOptions{NotAfter: j.NotAfter, Profile: i.config.Profile, ReplacesCertID: i.replaces(j)}
+	options := &api.OrderOptions{NotAfter: j.NotAfter, Profile: i.config.Profile, ReplacesCertID: i.replaces(s.ctx, a, j)}
 	if j.Intent.Options.Profile != "" {
 		options.Profile = j.Intent.Options.Profile
 	}
@@ -215,23 +214,6 @@ func (i *Issuer) place(s *session, a account, j order.Journal) (order.Journal, e
 	}
 	j.Progress, err = json.Marshal(p)
 	return j, err
-}
-
-// replaces is the identifier of the certificate the order replaces (RFC 9773
-// §5): only one from the same CA that shares a name with the order.
-func (i *Issuer) replaces(j order.Journal) string {
-	if len(j.Predecessor) == 0 || j.PredecessorIssuer != i.ID() {
-		return ""
-	}
-	predecessor, err := x509.ParseCertificate(j.Predecessor)
-	if err != nil || !slices.ContainsFunc(pki.Names(predecessor), func(name string) bool { return slices.Contains(j.Intent.Names, name) }) {
-		return ""
-	}
-	id, err := certificateID(predecessor)
-	if err != nil {
-		return ""
-	}
-	return id
 }
 
 func (i *Issuer) advance(s *session, j order.Journal, p progress) (order.Journal, progress, error) {

@@ -73,14 +73,16 @@ func refused(err error) bool {
 }
 
 // blamesReplaces reports whether a new order may have been refused for what it
-// replaces (RFC 9773 §5): for anything but a limit, a pause of the CA, the account or the names.
+// replaces (RFC 9773 §5): for anything but a limit, a pause of the CA, an unknown
+// account or the names. Boulder calls it unauthorized where the certificate is
+// another account's.
 func blamesReplaces(err error) bool {
 	details := problem(err)
 	if details == nil || details.HTTPStatus == http.StatusTooManyRequests || details.HTTPStatus == http.StatusServiceUnavailable {
 		return false
 	}
 	switch details.Type {
-	case problemNoAccount, problemUnauthorized, problemRejectedIdentifier:
+	case problemNoAccount, problemRejectedIdentifier:
 		return false
 	}
 	return true
