@@ -23,6 +23,8 @@ import (
 const (
 	requestTimeout = 30 * time.Second
 	maxResponse    = 1 << 20
+	// maxConnections is also the most requests at once, which HTTP/2 sends over
+	// one connection: CAs limit both.
 	maxConnections = 16
 	userAgent      = "terraform-provider-certificate"
 )
@@ -39,6 +41,7 @@ var (
 type client struct {
 	directoryURL string
 	http         *http.Client
+	slots        chan struct{} // one for each request that is on its way
 
 	mu        sync.Mutex
 	nonces    []string
@@ -65,7 +68,10 @@ func newClient(directoryURL string, bundle []byte) (*client, error) {
 		MaxIdleConnsPerHost: maxConnections,
 		IdleConnTimeout:     30 * time.Second,
 	}
-	return &client{directoryURL: directoryURL, http: &http.Client{Transport: transport, Timeout: requestTimeout}}, nil
+	return &client{
+		directoryURL: directoryURL, http: &http.Client{Transport: transport, Timeout: requestTimeout},
+		slots: make(chan struct{}, maxConnections),
+	}, nil
 }
 
 // session is lego's API bound to one context and one account.
@@ -143,6 +149,12 @@ type answer struct {
 
 // do sends a request once and notes whether the CA does its work.
 func (c *client) do(request *http.Request, timeout time.Duration) (answer, error) {
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-request.Context().Done():
+		return answer{}, connectionError{request.Context().Err()}
+	}
 	begun := time.Now()
 	got, err := c.send(request, timeout)
 	c.mu.Lock()

@@ -305,6 +305,36 @@ func await[T any](t testing.TB, c <-chan T, patience time.Duration) {
 	}
 }
 
+// Orders in parallel have few requests on their way, also where HTTP/2 would
+// carry hundreds.
+func TestConnections_requestsArePaced(t *testing.T) {
+	l, g := newGatedLab(t)
+	var running, most atomic.Int64
+	g.set(func(w http.ResponseWriter, r *http.Request, _ string) bool {
+		now := running.Add(1)
+		defer running.Add(-1)
+		for before := most.Load(); now > before && !most.CompareAndSwap(before, now); before = most.Load() {
+			continue
+		}
+		<-time.After(20 * time.Millisecond) // let them pile up
+		send(w, g.answer(r), nil)
+		return true
+	})
+	runner := newRunner(t, l)
+	var wait sync.WaitGroup
+	for _, name := range names("paced", 60) {
+		wait.Go(func() {
+			if j, _, err := runner.Run(t.Context(), wish(name)); err != nil || j.Status != order.StatusIssued {
+				t.Error(name, j.Status, err)
+			}
+		})
+	}
+	wait.Wait()
+	if got := most.Load(); got > 16 || got < 8 {
+		t.Errorf("%d requests at once, want many, and at most 16", got)
+	}
+}
+
 // Orders in parallel share few connections, also where the CA has no HTTP/2.
 func TestConnections_areBounded(t *testing.T) {
 	var ca http.Handler
