@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -9,6 +10,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 
+	"github.com/certiform/terraform-provider-certificate/internal/custody"
+	"github.com/certiform/terraform-provider-certificate/internal/issuer/acme"
 	"github.com/certiform/terraform-provider-certificate/internal/lab"
 	"github.com/certiform/terraform-provider-certificate/provider"
 )
@@ -75,4 +78,18 @@ func (w *world) test(t *testing.T, steps ...resource.TestStep) {
 		},
 		Steps: steps,
 	})
+}
+
+// issuer is the world's CA with the world's account, outside of the provider.
+func (w *world) issuer(t *testing.T) *acme.Issuer {
+	t.Helper()
+	store, err := custody.OpenDirectory(w.StorageDirectory())
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, err := acme.New(acme.FromEnvironment(func(name string) string { return w.environment[name] }), store, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return opened
 }

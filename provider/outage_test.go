@@ -21,7 +21,7 @@ import (
 )
 
 // nobody is an address on which nothing listens.
-func nobody(t *testing.T) string {
+func nobody(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -124,7 +124,7 @@ func TestAccRenewal_resumesAnOrderThatTakesLong(t *testing.T) {
 			),
 		},
 	)
-	if got := w.CA.Count("order-plz"); got != 1 {
+	if got := w.CA.Placed(); got != 1 {
 		t.Errorf("%d orders, want 1", got)
 	}
 }

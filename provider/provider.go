@@ -137,7 +137,7 @@ func (p *certificateProvider) Configure(ctx context.Context, request provider.Co
 		return
 	}
 	s := &services{
-		logger: newLogger(), opened: map[string]issuer.Issuer{},
+		logger: newLogger(), opened: map[string]issuer.Issuer{}, clocked: map[string]bool{},
 		incomplete: model.Issuers.IsUnknown() || hasUnknown(model.Storage) || hasUnknown(model.Validation),
 	}
 	s.issuers = p.configureIssuers(ctx, model.Issuers, &response.Diagnostics)

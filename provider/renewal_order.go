@@ -128,6 +128,7 @@ func (r *renewalResource) orderFrom(ctx context.Context, names []string, m renew
 		}
 		runner := order.Runner{Issuer: open, Keeper: r.services.store, Logger: r.services.logger, Now: r.services.now}
 		j, adopted, err := runner.Run(ctx, wishes[n])
+		r.services.checkClock(name, open, diags)
 		if !errors.Is(err, order.ErrUnavailable) || j.OrderID != "" || n == len(names)-1 {
 			return j, name, adopted, err
 		}

@@ -33,8 +33,9 @@ type services struct {
 	// locks has deployments to one machine take turns.
 	locks deploy.Locks
 
-	mu     sync.Mutex
-	opened map[string]issuer.Issuer
+	mu      sync.Mutex
+	opened  map[string]issuer.Issuer
+	clocked map[string]bool // issuers whose clock was warned of
 }
 
 // issuerName resolves the name a renewal gives: its own, or the only one there
@@ -70,6 +71,33 @@ func (s *services) issuer(name string) (issuer.Issuer, error) {
 	}
 	s.opened[name] = open
 	return open, nil
+}
+
+// maxSkew is how far the clocks of this machine and of a CA may be apart without
+// a word: renewals are a matter of days.
+const maxSkew = 10 * time.Minute
+
+// checkClock warns, once for each issuer, of a clock that is not the CA's: when
+// certificates are due is decided by this machine's.
+func (s *services) checkClock(name string, open issuer.Issuer, diags *diag.Diagnostics) {
+	keeper, ok := open.(issuer.Timekeeper)
+	if !ok || s.shifted {
+		return
+	}
+	machine := time.Now()
+	ahead, known := keeper.Ahead()
+	ours := s.now()
+	theirs := machine.Add(ahead)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !known || theirs.Sub(ours).Abs() <= maxSkew || s.clocked[name] {
+		return
+	}
+	s.clocked[name] = true
+	const form = "2006-01-02 15:04 MST"
+	diags.AddWarning("The clocks of this machine and of the CA differ",
+		fmt.Sprintf("It is %s here and %s at issuer %q. Certificates are renewed by the clock of this machine: too early or too late by the difference. Set the clock, for instance by NTP.",
+			ours.UTC().Format(form), theirs.UTC().Format(form), name))
 }
 
 // Why there is no storage or validation.

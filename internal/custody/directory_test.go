@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gofrs/flock"
@@ -90,6 +91,25 @@ func TestDirectory_leftoversAreClearedUnlessTheirWriterLives(t *testing.T) {
 	if _, err := os.Stat(leftover); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the leftover is still there: %v", err)
 	}
+}
+
+// Runs that open a storage at the same moment clear each other's traces.
+func TestDirectory_openedByManyAtOnce(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "state")
+	if err := openDirectory(t, root).Put(t.Context(), "keys/a", []byte("a")); err != nil {
+		t.Fatal(err)
+	}
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			for range 100 {
+				if _, err := custody.OpenDirectory(root); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wait.Wait()
 }
 
 func TestDirectory_rootOpenedToOthersIsRefusedLater(t *testing.T) {

@@ -80,5 +80,9 @@ func probe(dir string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s is not writable by this user; choose another path or change its owner: %w", ErrUnusable, dir, err)
 	}
-	return errors.Join(f.Close(), os.Remove(f.Name()))
+	err = os.Remove(f.Name())
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // another run that opens the storage swept it away
+	}
+	return errors.Join(f.Close(), err)
 }

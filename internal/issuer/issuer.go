@@ -53,6 +53,13 @@ type Revoker interface {
 	Revoke(ctx context.Context, certificate *x509.Certificate, reason uint) error
 }
 
+// Timekeeper is an Issuer that knows what time it is at its CA.
+type Timekeeper interface {
+	// Ahead returns by how much the CA's clock was ahead of this machine's at
+	// its last answer; false before the first.
+	Ahead() (time.Duration, bool)
+}
+
 // ErrNotOurs says that the CA does not let this account revoke the certificate:
 // the account is gone, or never had it.
 var ErrNotOurs = errors.New("the account may not revoke the certificate")

@@ -112,8 +112,9 @@ func (w eagerWriter) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// count counts the requests by the first part of their path, and by "issued"
-// the finalize requests that were accepted.
+// count counts the requests by the first part of their path, by "issued" the
+// finalize requests that were accepted, and by "placed" the new orders that
+// were.
 func (c *CA) count(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		recorder := &statusWriter{ResponseWriter: w, status: http.StatusOK}
@@ -124,6 +125,9 @@ func (c *CA) count(next http.Handler) http.Handler {
 		c.counts[kind]++
 		if kind == "finalize-order" && recorder.status == http.StatusOK {
 			c.counts["issued"]++
+		}
+		if kind == "order-plz" && recorder.status == http.StatusCreated {
+			c.counts["placed"]++
 		}
 	})
 }
@@ -165,7 +169,7 @@ func (c *CA) Requests() (requests, suggestions int) {
 	defer c.mu.Unlock()
 	for kind, n := range c.counts {
 		switch kind {
-		case "issued":
+		case "issued", "placed":
 		case "draft-ietf-acme-ari-03":
 			suggestions += n
 		default:
@@ -176,7 +180,8 @@ func (c *CA) Requests() (requests, suggestions int) {
 }
 
 // Count returns how many requests of one kind the CA has answered, by the first
-// part of their path: "order-plz", "sign-me-up", …
+// part of their path: "order-plz", "sign-me-up", … Those whose nonce it rejected
+// count too.
 func (c *CA) Count(kind string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -185,6 +190,9 @@ func (c *CA) Count(kind string) int {
 
 // Issued returns how many certificates the CA has made.
 func (c *CA) Issued() int { return c.Count("issued") }
+
+// Placed returns how many orders the CA has taken.
+func (c *CA) Placed() int { return c.Count("placed") }
 
 // SetWindow has the CA suggest a renewal window for a certificate it issued
 // (PEM; what follows the first certificate is ignored).

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"reflect"
 	"strings"
 	"time"
 
@@ -262,48 +261,6 @@ func (r *Runner) clear(ctx context.Context, j Journal) (Journal, error) {
 		return j, fmt.Errorf("withdraw the records of the earlier order for %s: %w", j.Names(), err)
 	}
 	return cleaned, nil
-}
-
-// drive steps until the order is final or the wait is over. Then the records
-// stay published: the CA may still come and look.
-func (r *Runner) drive(ctx context.Context, j Journal, wait time.Duration) (Journal, error) {
-	waiting, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	for {
-		next, err := r.Issuer.Step(waiting, j)
-		over := waiting.Err() != nil && ctx.Err() == nil && !next.Status.Final()
-		if err != nil && over {
-			next.Detail = err.Error()
-		}
-		if !reflect.DeepEqual(kept(next), kept(j)) {
-			if saveErr := r.save(context.WithoutCancel(ctx), next); saveErr != nil {
-				err, over = errors.Join(err, saveErr), false
-			}
-		}
-		j = next
-		switch {
-		case err != nil && over:
-			return j, nil
-		case err != nil:
-			if j.Status == StatusRejected || j.Status == StatusExpired {
-				err = fmt.Errorf("%w for %s: %w", ErrRejected, j.Names(), err)
-			}
-			return j, errors.Join(err, r.withdraw(ctx, &j))
-		case j.Status.Final():
-			return r.finish(ctx, j)
-		}
-		pause := time.NewTimer(j.Wait)
-		select {
-		case <-pause.C:
-		case <-waiting.Done():
-			pause.Stop()
-			if ctx.Err() != nil {
-				return j, errors.Join(context.Cause(ctx), r.withdraw(ctx, &j))
-			}
-			r.Logger.InfoContext(ctx, "order still open", "names", j.Intent.Names, "status", j.Status)
-			return j, nil
-		}
-	}
 }
 
 // finish cleans up after a final order and checks what was issued.

@@ -4,24 +4,29 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"github.com/go-acme/lego/v4/acme"
 
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
 
-// account is what is stored of the registration at a CA. The URL is empty
-// between the making of the key and the CA's answer.
+// account is the registration at a CA. The URL is empty between the making of
+// the key and the CA's answer.
 type account struct {
-	URL    string `json:"url,omitempty"`
-	Email  string `json:"email,omitempty"`
-	KeyPEM string `json:"key_pem,omitempty"` // empty where the configuration has the key
+	url   string
+	email string
+	key   pki.Key
 
-	key pki.Key
+	// pending is the key that is about to replace key, for pendingVersion; the
+	// CA may know it already.
+	pending        pki.Key
+	pendingVersion string
+	// versions are those of the configuration that a key was made for.
+	versions []string
+	// movedFrom is the hash of the key the account was moved from.
+	movedFrom string
 }
 
 // ErrDeactivated says that the account of a key in the configuration was
@@ -30,21 +35,41 @@ var ErrDeactivated = errors.New("the account was deactivated")
 
 // accountKey names the account in the storage: one for each CA, external
 // account and key of the user's own.
-func (i *Issuer) accountKey() string {
-	sum := sha256.Sum256([]byte(i.config.DirectoryURL + "\n" + i.config.ExternalKeyID + "\n" + i.config.AccountKey.Hash()))
+func (i *Issuer) accountKey() string { return i.accountKeyOf(i.config.AccountKey) }
+
+func (i *Issuer) accountKeyOf(own pki.Key) string {
+	sum := sha256.Sum256([]byte(i.config.DirectoryURL + "\n" + i.config.ExternalKeyID + "\n" + own.Hash()))
 	return "accounts/" + hex.EncodeToString(sum[:16])
+}
+
+// lockAccount waits until no other process changes the account.
+func (i *Issuer) lockAccount(ctx context.Context) (unlock func() error, err error) {
+	unlock, err = i.keeper.Lock(ctx, "account-"+i.accountKey()[len("accounts/"):])
+	if err != nil {
+		return nil, fmt.Errorf("lock the account at %s: %w", i.config.DirectoryURL, err)
+	}
+	return unlock, nil
+}
+
+// takeTurn waits until this goroutine may use i.registered.
+func (i *Issuer) takeTurn(ctx context.Context) (end func(), err error) {
+	select {
+	case i.accountTurn <- struct{}{}:
+		return func() { <-i.accountTurn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // account returns the stored account, registering one the first time. It asks
 // the CA at most once in the life of the process, whatever the number of orders.
 func (i *Issuer) account(ctx context.Context) (account, error) {
-	select {
-	case i.accountTurn <- struct{}{}:
-		defer func() { <-i.accountTurn }()
-	case <-ctx.Done():
-		return account{}, ctx.Err()
+	end, err := i.takeTurn(ctx)
+	if err != nil {
+		return account{}, err
 	}
-	if i.registered.URL != "" {
+	defer end()
+	if i.registered.url != "" {
 		return i.registered, nil
 	}
 	a, err := i.loadOrRegister(ctx)
@@ -58,58 +83,98 @@ func (i *Issuer) account(ctx context.Context) (account, error) {
 // forgetAccount has the next step look the account up again because the CA no
 // longer knows the URL; with newKey it registers another one, because an account
 // that was deactivated never comes back (RFC 8555 §7.3.6).
-func (i *Issuer) forgetAccount(ctx context.Context, stale string, newKey bool) error {
-	select {
-	case i.accountTurn <- struct{}{}:
-		defer func() { <-i.accountTurn }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if i.registered.URL != stale {
-		return nil
-	}
-	a := i.registered
-	i.registered, a.URL = account{}, ""
-	if newKey {
-		if !i.config.AccountKey.Empty() {
-			return fmt.Errorf("%w at %s: give another account_key_pem", ErrDeactivated, i.config.DirectoryURL)
-		}
-		_, err := i.newAccountKey(ctx)
+func (i *Issuer) forgetAccount(ctx context.Context, stale account, newKey bool) (err error) {
+	end, err := i.takeTurn(ctx)
+	if err != nil {
 		return err
 	}
+	defer end()
+	if i.registered.url != stale.url || i.registered.key.Hash() != stale.key.Hash() {
+		return nil
+	}
+	unlock, err := i.lockAccount(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	a, err := i.loadAccount(ctx)
+	if err != nil {
+		return err
+	}
+	i.registered = account{}
+	switch {
+	case a.url != stale.url || a.key.Hash() != stale.key.Hash():
+		return nil // another process was faster
+	case newKey && !i.config.AccountKey.Empty():
+		return fmt.Errorf("%w at %s: give another account_key_pem", ErrDeactivated, i.config.DirectoryURL)
+	case newKey:
+		_, err := i.newAccountKey(ctx, a.versions)
+		return err
+	}
+	a.url = ""
 	return i.storeAccount(ctx, a)
+}
+
+// rekeyed reports whether another process gave the account another key since it
+// was loaded. The next step uses that one.
+func (i *Issuer) rekeyed(ctx context.Context, stale account) (changed bool, err error) {
+	end, err := i.takeTurn(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer end()
+	if i.registered.url != "" && i.registered.key.Hash() != stale.key.Hash() {
+		return true, nil
+	}
+	unlock, err := i.lockAccount(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	a, err := i.loadAccount(ctx)
+	if err == nil && !a.pending.Empty() {
+		a, err = i.roll(ctx, a)
+	}
+	if err != nil || a.key.Hash() == stale.key.Hash() {
+		return false, err
+	}
+	i.registered = account{}
+	return true, nil
 }
 
 // deactivated reports whether the CA refuses the account itself: it then does
 // not even show it.
 func (i *Issuer) deactivated(s *session, a account) bool {
-	shown, err := call(s, func() (acme.Account, error) { return s.Accounts.Get(a.URL) })
+	shown, err := call(s, func() (acme.Account, error) { return s.Accounts.Get(a.url) })
 	return isProblem(err, problemUnauthorized) || err == nil && shown.Status != acme.StatusValid
 }
 
 func (i *Issuer) loadOrRegister(ctx context.Context) (a account, err error) {
-	unlock, err := i.keeper.Lock(ctx, "account-"+i.accountKey()[len("accounts/"):])
+	unlock, err := i.lockAccount(ctx)
 	if err != nil {
-		return account{}, fmt.Errorf("lock the account at %s: %w", i.config.DirectoryURL, err)
+		return account{}, err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	a, err = i.loadAccount(ctx)
-	if err != nil || a.URL != "" && a.Email == i.config.Email {
+	if a, err = i.loadAccount(ctx); err != nil {
 		return a, err
 	}
-	s, err := i.client.open(ctx, a.URL, a.key.Signer())
+	a, err = i.roll(ctx, a)
+	if err != nil || a.url != "" && a.email == i.config.Email {
+		return a, err
+	}
+	s, err := i.client.open(ctx, a.url, a.key.Signer())
 	if err != nil {
 		return account{}, err
 	}
-	if a.URL == "" {
-		a.URL, err = i.register(s)
+	if a.url == "" {
+		a.url, err = i.register(s)
 	} else {
-		err = i.updateContact(s, a.URL)
+		err = i.updateContact(s, a.url)
 	}
 	if err != nil {
 		return account{}, err
 	}
-	a.Email = i.config.Email
+	a.email = i.config.Email
 	return a, i.storeAccount(ctx, a)
 }
 
@@ -131,56 +196,6 @@ func (i *Issuer) contact() []string {
 	return []string{"mailto:" + i.config.Email}
 }
 
-// loadAccount reads the stored account or makes and stores a key for a new one,
-// so that a registration whose answer was lost is found again by its key.
-func (i *Issuer) loadAccount(ctx context.Context) (account, error) {
-	text, err := i.keeper.Get(ctx, i.accountKey())
-	if errors.Is(err, fs.ErrNotExist) {
-		if !i.config.AccountKey.Empty() {
-			return account{key: i.config.AccountKey}, nil
-		}
-		return i.newAccountKey(ctx)
-	}
-	if err != nil {
-		return account{}, fmt.Errorf("read the account at %s: %w", i.config.DirectoryURL, err)
-	}
-	var a account
-	if err := json.Unmarshal(text, &a); err != nil {
-		return account{}, fmt.Errorf("the stored account at %s is damaged", i.config.DirectoryURL)
-	}
-	if a.key = i.config.AccountKey; !a.key.Empty() {
-		return a, nil
-	}
-	if a.key, err = pki.ParseKey([]byte(a.KeyPEM)); err != nil {
-		return account{}, fmt.Errorf("the key of the stored account at %s: %w", i.config.DirectoryURL, err)
-	}
-	return a, nil
-}
-
-func (i *Issuer) newAccountKey(ctx context.Context) (account, error) {
-	key, err := pki.GenerateKey(pki.ECDSAP256)
-	if err != nil {
-		return account{}, err
-	}
-	text, err := key.PEM()
-	if err != nil {
-		return account{}, err
-	}
-	a := account{KeyPEM: string(text), key: key}
-	return a, i.storeAccount(ctx, a)
-}
-
-func (i *Issuer) storeAccount(ctx context.Context, a account) error {
-	text, err := json.Marshal(a)
-	if err != nil {
-		return errors.New("encode the account")
-	}
-	if err := i.keeper.Put(ctx, i.accountKey(), text); err != nil {
-		return fmt.Errorf("store the account at %s: %w", i.config.DirectoryURL, err)
-	}
-	return nil
-}
-
 // register creates the account, or finds the one the key already has (RFC 8555
 // §7.3).
 func (i *Issuer) register(s *session) (string, error) {
@@ -198,7 +213,7 @@ func (i *Issuer) register(s *session) (string, error) {
 		return s.Accounts.New(request)
 	})
 	if err != nil {
-		return "", fmt.Errorf("register an account at %s: %w", i.config.DirectoryURL, classify(s, err))
+		return "", fmt.Errorf("register an account at %s: %w", i.config.DirectoryURL, err)
 	}
 	if created.Location == "" {
 		return "", fmt.Errorf("register an account at %s: the CA named no account URL", i.config.DirectoryURL)

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-acme/lego/v4/acme"
@@ -20,25 +21,33 @@ import (
 )
 
 const (
-	requestTimeout  = 30 * time.Second
-	maxResponse     = 1 << 20
-	maxConnections  = 16
-	maxNonceRetries = 200
+	requestTimeout = 30 * time.Second
+	maxResponse    = 1 << 20
+	// maxConnections is also the most requests at once, which HTTP/2 sends over
+	// one connection: CAs limit both.
+	maxConnections = 16
+	userAgent      = "terraform-provider-certificate"
 )
 
-// errBadNonce stands for the CA's badNonce answer (RFC 8555 §6.5). It keeps
-// lego from its own sleeping retry: call asks again at once.
-var errBadNonce = errors.New("the CA did not accept the nonce")
+var (
+	// errBadNonce stands for the CA's badNonce answer (RFC 8555 §6.5). It keeps
+	// lego from its own sleeping retry: call asks again at once.
+	errBadNonce    = errors.New("the CA did not accept the nonce")
+	errNoDirectory = errors.New("this is no ACME directory")
+)
 
 // client is the connection to one CA that all orders share: connections, the
 // directory and unused nonces.
 type client struct {
 	directoryURL string
 	http         *http.Client
+	slots        chan struct{} // one for each request that is on its way
 
 	mu        sync.Mutex
 	nonces    []string
-	directory []byte // the directory's JSON once fetched
+	directory []byte    // the directory's JSON once fetched
+	silent    time.Time // since when every request failed; zero while some do not
+	ahead     *time.Duration
 }
 
 // newClient trusts the system's roots and those of bundle (PEM, may be empty).
@@ -59,7 +68,10 @@ func newClient(directoryURL string, bundle []byte) (*client, error) {
 		MaxIdleConnsPerHost: maxConnections,
 		IdleConnTimeout:     30 * time.Second,
 	}
-	return &client{directoryURL: directoryURL, http: &http.Client{Transport: transport, Timeout: requestTimeout}}, nil
+	return &client{
+		directoryURL: directoryURL, http: &http.Client{Transport: transport, Timeout: requestTimeout},
+		slots: make(chan struct{}, maxConnections),
+	}, nil
 }
 
 // session is lego's API bound to one context and one account.
@@ -68,33 +80,25 @@ type session struct {
 	ctx    context.Context //nolint:containedctx // lego's API takes no context: a session lives for one step.
 	client *client
 
+	refused atomic.Bool // the CA may not have known the account's key
+
 	mu         sync.Mutex
 	retryAfter map[string]time.Duration
+	reserved   []string // nonces for the requests that are about to be made
 }
 
 // open starts a session. The directory is fetched once for all sessions.
 func (c *client) open(ctx context.Context, accountURL string, key crypto.Signer) (*session, error) {
 	s := &session{ctx: ctx, client: c, retryAfter: map[string]time.Duration{}}
-	core, err := api.New(&http.Client{Transport: s}, "terraform-provider-certificate", c.directoryURL, accountURL, key)
-	if err != nil {
+	if _, err := repeat(s, lost, func() ([]byte, error) { return c.fetchDirectory(ctx) }); err != nil {
 		return nil, fmt.Errorf("reach the CA at %s: %w", c.directoryURL, adviseReach(err))
+	}
+	core, err := api.New(&http.Client{Transport: s}, userAgent, c.directoryURL, accountURL, key)
+	if err != nil {
+		return nil, fmt.Errorf("reach the CA at %s: %w", c.directoryURL, err)
 	}
 	s.Core = core
 	return s, nil
-}
-
-// call runs one of lego's requests and repeats it at once for as long as the CA
-// rejects the nonce.
-func call[T any](s *session, request func() (T, error)) (T, error) {
-	for attempt := 1; ; attempt++ {
-		result, err := request()
-		if ended := s.ctx.Err(); ended != nil && err != nil && !errors.Is(err, ended) {
-			return result, fmt.Errorf("%w: %w", ended, err) // not all of lego's errors wrap
-		}
-		if !errors.Is(err, errBadNonce) || attempt == maxNonceRetries {
-			return result, err
-		}
-	}
 }
 
 // RoundTrip implements http.RoundTripper: it binds the request to the session's
@@ -109,11 +113,11 @@ func (s *session) RoundTrip(request *http.Request) (*http.Response, error) {
 		return reply(request, answer{code: http.StatusOK, status: "200 OK", header: http.Header{"Content-Type": {"application/json"}}, body: body}), nil
 	}
 	if request.Method == http.MethodHead {
-		if nonce := s.client.takeNonce(); nonce != "" {
+		if nonce := s.takeNonce(); nonce != "" {
 			return reply(request, answer{code: http.StatusOK, status: "200 OK", header: http.Header{"Replay-Nonce": {nonce}}}), nil
 		}
 	}
-	got, err := s.client.do(request.WithContext(s.ctx))
+	got, err := s.client.do(request.WithContext(s.ctx), requestTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +129,13 @@ func (s *session) RoundTrip(request *http.Request) (*http.Response, error) {
 	if got.code == http.StatusBadRequest && problemType(got.body) == acme.BadNonceErr {
 		return nil, errBadNonce
 	}
+	if kind := problemType(got.body); kind == problemMalformed || kind == problemUnauthorized || kind == problemNoAccount {
+		s.refused.Store(true)
+	}
 	s.keepRetryAfter(request.URL.String(), got.header.Get("Retry-After"))
+	if (got.code >= http.StatusInternalServerError || got.code == http.StatusTooManyRequests) && problemType(got.body) == "" {
+		return nil, newStatusError(got) // a proxy's page, which lego would quote whole
+	}
 	return reply(request, got), nil
 }
 
@@ -137,30 +147,60 @@ type answer struct {
 	body   []byte
 }
 
-func (c *client) do(request *http.Request) (answer, error) {
-	ctx, cancel := context.WithTimeout(request.Context(), requestTimeout)
+// do sends a request once and notes whether the CA does its work.
+func (c *client) do(request *http.Request, timeout time.Duration) (answer, error) {
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-request.Context().Done():
+		return answer{}, connectionError{request.Context().Err()}
+	}
+	begun := time.Now()
+	got, err := c.send(request, timeout)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	// A cache would tell the time of long ago.
+	if date, dateErr := http.ParseTime(got.header.Get("Date")); dateErr == nil && got.header.Get("Age") == "" && request.Method != http.MethodGet {
+		ahead := date.Sub(begun)
+		c.ahead = &ahead
+	}
+	switch {
+	case err == nil && judgeStatus(got.code) == lasting:
+		c.silent = time.Time{}
+	case c.silent.IsZero() && request.Context().Err() == nil:
+		c.silent = begun
+	}
+	return got, err
+}
+
+// patienceEnds is when the CA has been failing all requests for too long.
+func (c *client) patienceEnds() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.silent.IsZero() {
+		return time.Now().Add(patience)
+	}
+	return c.silent.Add(patience)
+}
+
+func (c *client) send(request *http.Request, timeout time.Duration) (answer, error) {
+	ctx, cancel := context.WithTimeout(request.Context(), timeout)
 	defer cancel()
 	response, err := c.http.Transport.RoundTrip(request.WithContext(ctx))
 	if err != nil {
-		return answer{}, err
+		return answer{}, connectionError{err}
 	}
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxResponse))
 	if err != nil {
-		return answer{}, fmt.Errorf("read the answer of %s: %w", request.URL, err)
+		return answer{}, connectionError{fmt.Errorf("read the answer of %s: %w", request.URL, err)}
 	}
 	return answer{response.StatusCode, response.Status, response.Header, body}, nil
 }
 
-// unavailableError is the answer of a CA that does not show its directory.
-type unavailableError struct {
-	status string
-	wait   time.Duration // how long it asks to be left alone, 0 when it does not
-	at     time.Time
-}
-
-func (e *unavailableError) Error() string {
-	return "the CA answers " + e.status + retryHint(e.wait, e.at)
+func newStatusError(got answer) *statusError {
+	wait, _ := parseRetryAfter(got.header.Get("Retry-After"), time.Now())
+	return &statusError{status: got.status, code: got.code, wait: wait}
 }
 
 // fetchDirectory returns the directory's JSON (RFC 8555 §7.1.1), from memory
@@ -176,23 +216,62 @@ func (c *client) fetchDirectory(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	got, err := c.do(request)
+	timeout := requestTimeout
+	if c.patienceEnds().Before(time.Now()) {
+		timeout = patience // many orders may be waiting for their turn to fail
+	}
+	got, err := c.do(request, timeout)
 	if err != nil {
 		return nil, err
 	}
 	if got.code != http.StatusOK {
-		now := time.Now()
-		wait, _ := parseRetryAfter(got.header.Get("Retry-After"), now)
-		return nil, &unavailableError{status: got.status, wait: wait, at: now}
+		return nil, newStatusError(got)
 	}
 	var directory acme.Directory
 	if err := json.Unmarshal(got.body, &directory); err != nil || directory.NewOrderURL == "" {
-		return nil, errors.New("this is no ACME directory")
+		return nil, errNoDirectory
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.directory = got.body
 	return got.body, nil
+}
+
+// reserveNonce sets a nonce aside for the next request, fetching one (RFC 8555
+// §7.2) where none is left. lego would fetch it too, and not tell why it could
+// not.
+func (s *session) reserveNonce() error {
+	nonce := s.client.takeNonce()
+	if nonce == "" {
+		request, err := http.NewRequestWithContext(s.ctx, http.MethodHead, s.GetDirectory().NewNonceURL, nil)
+		if err != nil {
+			return err
+		}
+		got, err := s.client.do(request, requestTimeout)
+		if err != nil {
+			return err
+		}
+		if nonce = got.header.Get("Replay-Nonce"); nonce == "" {
+			return newStatusError(got)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reserved = append(s.reserved, nonce)
+	return nil
+}
+
+// takeNonce returns a nonce that was set aside, or any; empty when there is
+// none.
+func (s *session) takeNonce() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last := len(s.reserved) - 1; last >= 0 {
+		nonce := s.reserved[last]
+		s.reserved = s.reserved[:last]
+		return nonce
+	}
+	return s.client.takeNonce()
 }
 
 func (c *client) takeNonce() string {

@@ -52,28 +52,36 @@ func (g *gate) cutAfter(cut string) {
 	})
 }
 
+// An answer that is lost is asked for again, in the same run; what was asked is
+// done once.
 func TestIssue_lostAnswers(t *testing.T) {
-	for _, kind := range []string{"sign-me-up", "authZ", "chalZ", "my-order", "finalize-order", "certZ"} {
+	for _, kind := range []string{"dir", "nonce-plz", "sign-me-up", "authZ", "chalZ", "my-order", "finalize-order", "certZ"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			l, g := newGatedLab(t)
 			g.cutAfter(kind)
-			broken, _, err := newRunner(t, l).Run(t.Context(), wish("www.example.test"))
-			if err == nil || errors.Is(err, order.ErrRejected) {
-				t.Fatalf("status %s, %v, want an error", broken.Status, err)
-			}
-			wantNoRecords(t, l, "www.example.test")
-			j := mustRun(t, newRunner(t, l), wish("www.example.test"))
-			// The CA may look for a record that went with the failed run; then
-			// the order is over.
-			invalid := kind == "chalZ" && g.placed() == 2
-			if broken.OrderID != "" && j.OrderID != broken.OrderID && !invalid {
-				t.Errorf("order %s, want %s", j.OrderID, broken.OrderID)
-			}
-			if (g.placed() != 1 && !invalid) || l.CA.Issued() != 1 {
+			mustRun(t, newRunner(t, l), wish("www.example.test"))
+			if g.placed() != 1 || l.CA.Issued() != 1 {
 				t.Errorf("%d orders and %d certificates, want 1 and 1", g.placed(), l.CA.Issued())
 			}
 			wantNoRecords(t, l, "www.example.test")
 		})
+	}
+}
+
+// The answer to a new order cannot be asked for again: the run ends, and no
+// other order is placed in it.
+func TestPlace_lostAnswerEndsTheRun(t *testing.T) {
+	t.Parallel()
+	l, g := newGatedLab(t)
+	g.cutAfter("order-plz")
+	j, _, err := newRunner(t, l).Run(t.Context(), wish("www.example.test"))
+	if !errors.Is(err, order.ErrUnavailable) || j.OrderID != "" || g.placed() != 0 { // the lost one does not count
+		t.Errorf("order %q, %d more placed, %v, want %v and no other", j.OrderID, g.placed(), err, order.ErrUnavailable)
+	}
+	mustRun(t, newRunner(t, l), wish("www.example.test"))
+	if g.placed() != 1 || l.CA.Issued() != 1 {
+		t.Errorf("%d orders and %d certificates, want 1 and 1", g.placed(), l.CA.Issued())
 	}
 }
 
@@ -294,6 +302,36 @@ func await[T any](t testing.TB, c <-chan T, patience time.Duration) {
 	case <-c:
 	case <-time.After(patience):
 		t.Fatalf("nothing happened in %s", patience)
+	}
+}
+
+// Orders in parallel have few requests on their way, also where HTTP/2 would
+// carry hundreds.
+func TestConnections_requestsArePaced(t *testing.T) {
+	l, g := newGatedLab(t)
+	var running, most atomic.Int64
+	g.set(func(w http.ResponseWriter, r *http.Request, _ string) bool {
+		now := running.Add(1)
+		defer running.Add(-1)
+		for before := most.Load(); now > before && !most.CompareAndSwap(before, now); before = most.Load() {
+			continue
+		}
+		<-time.After(20 * time.Millisecond) // let them pile up
+		send(w, g.answer(r), nil)
+		return true
+	})
+	runner := newRunner(t, l)
+	var wait sync.WaitGroup
+	for _, name := range names("paced", 60) {
+		wait.Go(func() {
+			if j, _, err := runner.Run(t.Context(), wish(name)); err != nil || j.Status != order.StatusIssued {
+				t.Error(name, j.Status, err)
+			}
+		})
+	}
+	wait.Wait()
+	if got := most.Load(); got > 16 || got < 8 {
+		t.Errorf("%d requests at once, want many, and at most 16", got)
 	}
 }
 

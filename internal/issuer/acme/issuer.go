@@ -2,11 +2,9 @@ package acme
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"slices"
@@ -20,71 +18,8 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
 
-// Config is one CA and the account there.
-type Config struct {
-	DirectoryURL         string
-	Email                string
-	TermsOfServiceAgreed bool
-	// CABundle is PEM to be trusted besides the system's roots.
-	CABundle string
-	// ExternalKeyID and ExternalHMAC (base64url) bind the account to one at the
-	// CA (RFC 8555 §7.3.4); empty where the CA does not need that.
-	ExternalKeyID string
-	ExternalHMAC  HMACKey
-	// AccountKey is the account's key; empty to have one made and kept.
-	AccountKey pki.Key
-	// Profile is the certificate profile to ask for; empty for the CA's default
-	// (draft-ietf-acme-profiles-00).
-	Profile string
-
-	// Private says that the CA is not publicly trusted.
-	Private bool
-
-	problem error // what is wrong with the environment
-}
-
-// HMACKey is the key of an external account. It does not show itself.
-type HMACKey struct{ text *string }
-
-// NewHMACKey keeps a key in base64url.
-func NewHMACKey(text string) HMACKey { return HMACKey{&text} }
-
-func (k HMACKey) reveal() string {
-	if k.text == nil {
-		return ""
-	}
-	return *k.text
-}
-
-// Format implements fmt.Formatter without the key, whatever the verb.
-func (HMACKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[hmac key]") }
-
-// LogValue implements slog.LogValuer without the key.
-func (HMACKey) LogValue() slog.Value { return slog.StringValue("[hmac key]") }
-
-// Open implements issuer.Config.
-func (c Config) Open(keeper order.Keeper, solver issuer.Solver, logger *slog.Logger) (issuer.Issuer, error) {
-	return New(c, keeper, solver, logger)
-}
-
-// Ready implements issuer.Config.
-func (c Config) Ready() error {
-	if c.problem != nil {
-		return c.problem
-	}
-	if !c.TermsOfServiceAgreed {
-		return errors.New("terms_of_service_agreed is not set: read the terms of the CA and set it to true for this issuer")
-	}
-	return nil
-}
-
-// Endpoint implements issuer.Config.
-func (c Config) Endpoint() string { return c.DirectoryURL }
-
-// PubliclyTrusted implements issuer.Config.
-func (c Config) PubliclyTrusted() bool { return !c.Private }
-
-// Issuer orders from one CA. It implements issuer.Issuer and issuer.Suggester.
+// Issuer orders from one CA. It implements issuer.Issuer,
+// issuer.Suggester, issuer.Revoker and issuer.Timekeeper.
 type Issuer struct {
 	config Config
 	keeper order.Keeper
@@ -92,7 +27,8 @@ type Issuer struct {
 	logger *slog.Logger
 	client *client
 
-	// accountTurn holds one token; its holder may use registered.
+	// accountTurn holds one token; its holder may use registered, and the
+	// storage's lock of the account.
 	accountTurn chan struct{}
 	registered  account
 }
@@ -113,6 +49,17 @@ func New(config Config, keeper order.Keeper, solver issuer.Solver, logger *slog.
 // ID identifies the CA in intents and outputs: its directory URL.
 func (i *Issuer) ID() string { return "acme:" + i.config.DirectoryURL }
 
+// Ahead implements issuer.Timekeeper by the Date of the CA's answers (RFC 9110
+// §6.6.1).
+func (i *Issuer) Ahead() (time.Duration, bool) {
+	i.client.mu.Lock()
+	defer i.client.mu.Unlock()
+	if i.client.ahead == nil {
+		return 0, false
+	}
+	return *i.client.ahead, true
+}
+
 // phase is the next thing to do for an order that was placed.
 type phase string
 
@@ -126,36 +73,75 @@ const (
 type progress struct {
 	Phase          phase    `json:"phase"`
 	AccountURL     string   `json:"account_url"`
+	Thumbprint     string   `json:"thumbprint,omitempty"` // of the account's key
 	Authorizations []string `json:"authorizations"`
 	Challenges     []string `json:"challenges,omitempty"`
 	Finalize       string   `json:"finalize"`
+	// EndFailures counts the server errors at finalizing with an end of ours.
+	EndFailures int `json:"end_failures,omitempty"`
 }
 
-// Step implements order.Issuer.
+// Step implements order.Issuer. Where the CA is not available, it says how long
+// that may take.
 func (i *Issuer) Step(ctx context.Context, j order.Journal) (order.Journal, error) {
+	next, err := i.step(ctx, j)
+	var unavailable *unavailableError
+	if errors.As(err, &unavailable) {
+		next.Wait = unavailable.pause()
+	}
+	return next, err
+}
+
+func (i *Issuer) step(ctx context.Context, j order.Journal) (order.Journal, error) {
 	a, err := i.account(ctx)
 	if err != nil {
 		return j, err
 	}
-	s, err := i.client.open(ctx, a.URL, a.key.Signer())
+	s, err := i.client.open(ctx, a.url, a.key.Signer())
 	if err != nil {
 		return j, err
 	}
+	var next order.Journal
 	if j.OrderID == "" {
-		return i.place(s, a, j)
+		next, err = i.place(s, a, j)
+	} else {
+		next, err = i.resume(s, a, j)
 	}
+	failed := err != nil || next.Status == order.StatusRejected || next.Status == order.StatusExpired
+	if failed && next.OrderID == j.OrderID && s.refused.Load() {
+		switch changed, rekeyErr := i.rekeyed(ctx, a); {
+		case rekeyErr != nil:
+			return next, errors.Join(err, rekeyErr)
+		case changed:
+			j.Wait = slower(j.Wait)
+			return j, nil
+		}
+	}
+	return next, err
+}
+
+// resume does the next thing for an order that was placed.
+func (i *Issuer) resume(s *session, a account, j order.Journal) (order.Journal, error) {
 	var p progress
 	if err := json.Unmarshal(j.Progress, &p); err != nil {
 		return j, fmt.Errorf("read the progress of order %s: %w", j.OrderID, err)
 	}
-	if p.AccountURL != a.URL {
+	if p.AccountURL != a.url {
 		j.Status, j.Detail = order.StatusExpired, "the order belongs to another account, "+p.AccountURL
 		return j, nil
 	}
+	key, err := thumbprint(a.key.Signer())
+	if err != nil {
+		return j, err
+	}
+	if p.Thumbprint != "" && p.Thumbprint != key && p.Phase != phaseAuthorize && j.Status == order.StatusAwaitingValidation {
+		p.Phase = phaseAuthorize // the CA looks for what the account's new key makes of its tokens
+	}
+	p.Thumbprint = key
 	next, p, err := i.advance(s, j, p)
 	if isProblem(err, problemNoAccount) {
 		next.Status, next.Detail = order.StatusExpired, "the CA no longer knows the account of the order"
-		return next, i.forgetAccount(ctx, a.URL, false)
+		return next, i.forgetAccount(s.ctx, a, false)
 	}
 	text, encodeErr := json.Marshal(p)
 	if encodeErr != nil {
@@ -163,7 +149,7 @@ func (i *Issuer) Step(ctx context.Context, j order.Journal) (order.Journal, erro
 	}
 	next.Progress = text
 	if err != nil {
-		return next, fmt.Errorf("order %s: %w", j.OrderID, classify(s, err))
+		return next, fmt.Errorf("order %s: %w", j.OrderID, err)
 	}
 	return next, nil
 }
@@ -190,34 +176,39 @@ func (i *Issuer) Withdraw(ctx context.Context, j order.Journal) (order.Journal, 
 	return j, nil
 }
 
-// place sends newOrder (RFC 8555 §7.4).
+// place sends newOrder (RFC 8555 §7.4). It is repeated only where the CA says
+// that it took no order.
 func (i *Issuer) place(s *session, a account, j order.Journal) (order.Journal, error) {
-	options := &api.OrderOptions{NotBefore: j.NotBefore, NotAfter: j.NotAfter, Profile: i.config.Profile, ReplacesCertID: i.replaces(j)}
+	options := &api.OrderOptions{NotBefore: j.NotBefore, NotAfter: j.NotAfter, Profile: i.config.Profile, ReplacesCertID: i.replaces(s.ctx, a, j)}
 	if j.Intent.Options.Profile != "" {
 		options.Profile = j.Intent.Options.Profile
 	}
 	request := func() (acme.ExtendedOrder, error) { return s.Orders.NewWithOptions(j.Intent.Names, options) }
-	created, err := call(s, request)
+	again := busy
+	if options.ReplacesCertID != "" {
+		again = unsent
+	}
+	created, err := callUpTo(s, again, request)
 	if options.ReplacesCertID != "" && blamesReplaces(err) {
 		// What the order replaces is a courtesy and must not cost the renewal.
 		i.logger.WarnContext(s.ctx, "order again without what it replaces", "names", j.Intent.Names, "error", err)
 		options.ReplacesCertID = ""
-		created, err = call(s, request)
+		created, err = callUpTo(s, busy, request)
 	}
 	if err != nil {
 		if gone := isProblem(err, problemNoAccount); gone || isProblem(err, problemUnauthorized) && i.deactivated(s, a) {
 			j.Wait = slower(j.Wait)
-			return j, i.forgetAccount(s.ctx, a.URL, !gone)
+			return j, i.forgetAccount(s.ctx, a, !gone)
 		}
 		if refused(err) {
 			j.Status, j.DatesRefused = order.StatusRejected, j.AsksDates()
 			j.Detail = fmt.Sprintf("%s does not take the order: %s", i.config.DirectoryURL, describe(problem(err)))
 			return j, nil
 		}
-		return j, fmt.Errorf("place the order at %s: %w", i.config.DirectoryURL, classify(s, err))
+		return j, fmt.Errorf("place the order at %s: %w", i.config.DirectoryURL, err)
 	}
 	j.OrderID, j.Status = created.Location, order.StatusAwaitingValidation
-	p := progress{Phase: phaseAuthorize, AccountURL: a.URL, Authorizations: created.Authorizations, Finalize: created.Finalize}
+	p := progress{Phase: phaseAuthorize, AccountURL: a.url, Authorizations: created.Authorizations, Finalize: created.Finalize}
 	if created.Status == acme.StatusReady {
 		p.Phase = phasePoll
 	}
@@ -225,59 +216,51 @@ func (i *Issuer) place(s *session, a account, j order.Journal) (order.Journal, e
 	return j, err
 }
 
-// replaces is the identifier of the certificate the order replaces (RFC 9773
-// §5): only one from the same CA that shares a name with the order.
-func (i *Issuer) replaces(j order.Journal) string {
-	if len(j.Predecessor) == 0 || j.PredecessorIssuer != i.ID() {
-		return ""
-	}
-	predecessor, err := x509.ParseCertificate(j.Predecessor)
-	if err != nil || !slices.ContainsFunc(pki.Names(predecessor), func(name string) bool { return slices.Contains(j.Intent.Names, name) }) {
-		return ""
-	}
-	id, err := certificateID(predecessor)
-	if err != nil {
-		return ""
-	}
-	return id
-}
-
 func (i *Issuer) advance(s *session, j order.Journal, p progress) (order.Journal, progress, error) {
 	switch p.Phase {
 	case phaseAuthorize:
 		j.Wait = 0
-		return i.authorize(s, j, p)
+		before := j.Records // published for an earlier key of the account
+		next, p, err := i.authorize(s, j, p)
+		for _, r := range before {
+			if !slices.Contains(next.Records, r) {
+				next.Records = append(next.Records, r)
+			}
+		}
+		return next, p, err
 	case phasePresent:
 		return i.present(s, j, p)
 	case phasePoll:
-		j, err := i.poll(s, j, p)
-		return j, p, err
+		return i.poll(s, j, p)
 	default:
 		return j, p, fmt.Errorf("the journal names the unknown phase %q: it was written by a newer provider", p.Phase)
 	}
 }
 
 // poll asks where the order stands and does what that calls for.
-func (i *Issuer) poll(s *session, j order.Journal, p progress) (order.Journal, error) {
+func (i *Issuer) poll(s *session, j order.Journal, p progress) (order.Journal, progress, error) {
 	current, err := call(s, func() (acme.ExtendedOrder, error) { return s.Orders.Get(j.OrderID) })
 	if isGone(err) {
 		j.Status, j.Detail = order.StatusExpired, "the CA no longer knows the order"
-		return j, nil
+		return j, p, nil
 	}
 	if err != nil {
-		return j, err
+		return j, p, err
 	}
-	return i.follow(s, j, p, current.Order, j.OrderID)
+	if current.Status == acme.StatusReady {
+		return i.finalize(s, j, p)
+	}
+	j, err = i.follow(s, j, p, current.Order, j.OrderID)
+	return j, p, err
 }
 
-// follow acts on the state of an order (RFC 8555 §7.1.6) as url answered it.
+// follow acts on the state of an order (RFC 8555 §7.1.6) as url answered it. An
+// order that is ready is finalized by the next poll.
 func (i *Issuer) follow(s *session, j order.Journal, p progress, current acme.Order, url string) (order.Journal, error) {
 	switch current.Status {
 	case acme.StatusPending:
 		return wait(s, j, order.StatusAwaitingValidation, url), nil
-	case acme.StatusReady:
-		return i.finalize(s, j, p)
-	case acme.StatusProcessing:
+	case acme.StatusReady, acme.StatusProcessing:
 		return wait(s, j, order.StatusIssuing, url), nil
 	case acme.StatusValid:
 		return i.download(s, j, current.Certificate)
@@ -308,25 +291,34 @@ func wait(s *session, j order.Journal, status order.Status, url string) order.Jo
 
 func slower(wait time.Duration) time.Duration { return min(max(3*wait, firstPoll), slowestPoll) }
 
+// endTries is how often a CA may fail to finalize an order with an end of ours
+// before the end is blamed.
+const endTries = 5
+
 // finalize sends the signing request (RFC 8555 §7.4) and goes on with what
-// becomes of the order. Where an earlier run sent it already the CA says that
-// the order is not ready, and the next poll finds out.
-func (i *Issuer) finalize(s *session, j order.Journal, p progress) (order.Journal, error) {
-	current, err := call(s, func() (acme.ExtendedOrder, error) { return s.Orders.UpdateForCSR(p.Finalize, j.Request) })
+// becomes of the order. It is not repeated: where it fails, or an earlier run
+// sent it already and the CA says that the order is not ready, the next poll
+// finds out what the CA did.
+func (i *Issuer) finalize(s *session, j order.Journal, p progress) (order.Journal, progress, error) {
+	current, err := callUpTo(s, unsent, func() (acme.ExtendedOrder, error) { return s.Orders.UpdateForCSR(p.Finalize, j.Request) })
 	switch {
 	case isProblem(err, problemOrderNotReady):
-		return wait(s, j, order.StatusIssuing, p.Finalize), nil
-	case refused(err), problem(err) != nil && j.AsksDates():
-		// step-ca answers 500 to dates outside of its range.
+		return wait(s, j, order.StatusIssuing, p.Finalize), p, nil
+	case isServerError(err) && j.AsksDates():
+		// step-ca answers 500 to dates outside of its range, and sometimes to
+		// orders in parallel.
+		if p.EndFailures++; p.EndFailures < endTries {
+			return j, p, fmt.Errorf("finalize: %w", err)
+		}
+		fallthrough
+	case refused(err):
 		j.Status, j.Detail, j.DatesRefused = order.StatusRejected, describe(problem(err)), j.AsksDates()
-		return j, nil
+		return j, p, nil
 	case err != nil:
-		return j, fmt.Errorf("finalize: %w", err)
-	case current.Status == acme.StatusReady:
-		// An answer from before the request took effect.
-		return wait(s, j, order.StatusIssuing, p.Finalize), nil
+		return j, p, fmt.Errorf("finalize: %w", err)
 	}
-	return i.follow(s, j, p, current.Order, p.Finalize)
+	j, err = i.follow(s, j, p, current.Order, p.Finalize)
+	return j, p, err
 }
 
 // download fetches the chain the CA sends by default, or among its alternates

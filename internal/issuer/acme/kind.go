@@ -3,6 +3,7 @@ package acme
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -30,6 +31,8 @@ const (
 	EnvExternalID   = "CERTIFICATE_ACME_EXTERNAL_KEY_ID"
 	EnvExternalHMAC = "CERTIFICATE_ACME_EXTERNAL_HMAC_KEY"
 	EnvAccountKey   = "CERTIFICATE_ACME_ACCOUNT_KEY_PEM"
+	EnvPreviousKey  = "CERTIFICATE_ACME_PREVIOUS_ACCOUNT_KEY_PEM"
+	EnvKeyVersion   = "CERTIFICATE_ACME_ACCOUNT_KEY_VERSION"
 )
 
 type block struct {
@@ -41,6 +44,8 @@ type block struct {
 	ExternalAccount      types.Object `tfsdk:"external_account"`
 	AccountKeyPEM        types.String `tfsdk:"account_key_pem"`
 	PubliclyTrusted      types.Bool   `tfsdk:"publicly_trusted"`
+	PreviousKeyPEM       types.String `tfsdk:"previous_account_key_pem"`
+	AccountKeyVersion    types.String `tfsdk:"account_key_version"`
 }
 
 type externalBlock struct {
@@ -80,7 +85,15 @@ func Kind(getenv func(string) string) kind.Kind[issuer.Config, schema.Attribute]
 			},
 			"account_key_pem": schema.StringAttribute{
 				Optional: true, Sensitive: true,
-				MarkdownDescription: fmt.Sprintf("Private key (PEM) of an account that exists or should be made; never stored. Environment: `%s`. Default: a key is made once and kept in the storage.", EnvAccountKey),
+				MarkdownDescription: fmt.Sprintf("Private key (PEM) of an account that exists or should be made; never stored. Another key is another account, unless `previous_account_key_pem` says which one to move. Environment: `%s`. Default: a key is made once and kept in the storage.", EnvAccountKey),
+			},
+			"previous_account_key_pem": schema.StringAttribute{
+				Optional: true, Sensitive: true,
+				MarkdownDescription: fmt.Sprintf("Private key (PEM) that the account had before `account_key_pem`; never stored. The next apply that orders or revokes has the CA know the account by `account_key_pem` from then on (RFC 8555 §7.3.5): it stays the same account, with its open orders. Afterwards the attribute can be removed. Environment: `%s`. Default: none.", EnvPreviousKey),
+			},
+			"account_key_version": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: fmt.Sprintf("Setting or changing it has the next apply that orders or revokes replace the account's key that is kept in the storage by a new one (RFC 8555 §7.3.5); it stays the same account, with its open orders. Write what was never written here before, such as a date: the key is replaced once for each value. Environment: `%s`. Default: the key stays.", EnvKeyVersion),
 			},
 			"publicly_trusted": schema.BoolAttribute{
 				Optional:            true,
@@ -131,12 +144,18 @@ func FromEnvironment(getenv func(string) string) Config {
 		DirectoryURL: LetsEncrypt, Email: getenv(EnvEmail), CABundle: getenv(EnvCABundle),
 		TermsOfServiceAgreed: getenv(EnvTerms) == "true", Private: getenv(EnvCABundle) != "",
 		ExternalKeyID: getenv(EnvExternalID), ExternalHMAC: NewHMACKey(getenv(EnvExternalHMAC)),
+		AccountKeyVersion: getenv(EnvKeyVersion),
 	}
-	if text := getenv(EnvAccountKey); text != "" {
-		var err error
-		if config.AccountKey, err = pki.ParseKey([]byte(text)); err != nil {
-			config.problem = fmt.Errorf("%s: %w", EnvAccountKey, err)
+	for variable, key := range map[string]*pki.Key{EnvAccountKey: &config.AccountKey, EnvPreviousKey: &config.PreviousAccountKey} {
+		if text := getenv(variable); text != "" {
+			var err error
+			if *key, err = pki.ParseKey([]byte(text)); err != nil {
+				config.problem = errors.Join(config.problem, fmt.Errorf("%s: %w", variable, err))
+			}
 		}
+	}
+	if attribute, err := config.keysProblem(); err != nil && config.problem == nil {
+		config.problem = fmt.Errorf("%s: %w", attribute, err)
 	}
 	if directory := getenv(EnvDirectoryURL); directory != "" {
 		config.DirectoryURL = directory
@@ -158,16 +177,26 @@ func configureAccount(ctx context.Context, config *Config, b block, at path.Path
 				"The key cannot be decoded. Copy it as the CA shows it.")
 		}
 	}
-	text := getenv(EnvAccountKey)
-	override(&text, b.AccountKeyPEM)
+	override(&config.AccountKeyVersion, b.AccountKeyVersion)
+	config.AccountKey = configureKey(getenv(EnvAccountKey), b.AccountKeyPEM, at.AtName("account_key_pem"), diags)
+	config.PreviousAccountKey = configureKey(getenv(EnvPreviousKey), b.PreviousKeyPEM, at.AtName("previous_account_key_pem"), diags)
+	if attribute, err := config.keysProblem(); err != nil && !diags.HasError() {
+		diags.AddAttributeError(at.AtName(attribute), "The account's keys do not go together", attribute+": "+err.Error()+".")
+	}
+	config.problem = nil // what the environment lacks was told above
+}
+
+// configureKey reads a private key of the account; empty where there is none.
+func configureKey(text string, configured types.String, at path.Path, diags *diag.Diagnostics) pki.Key {
+	override(&text, configured)
 	if text == "" {
-		return
+		return pki.Key{}
 	}
 	key, err := pki.ParseKey([]byte(text))
 	if err != nil {
-		diags.AddAttributeError(at.AtName("account_key_pem"), "Not a private key", fmt.Sprintf("The text cannot be used: %s.", err))
+		diags.AddAttributeError(at, "Not a private key", fmt.Sprintf("The text cannot be used: %s.", err))
 	}
-	config.AccountKey = key
+	return key
 }
 
 func override(setting *string, configured types.String) {

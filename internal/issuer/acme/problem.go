@@ -4,9 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -37,6 +35,18 @@ func problem(err error) *acme.ProblemDetails {
 	return nil
 }
 
+// statusOf is the HTTP status inside an error, or 0.
+func statusOf(err error) int {
+	var status *statusError
+	if details := problem(err); details != nil {
+		return details.HTTPStatus
+	}
+	if errors.As(err, &status) {
+		return status.code
+	}
+	return 0
+}
+
 func isProblem(err error, kind string) bool {
 	details := problem(err)
 	return details != nil && details.Type == kind
@@ -48,6 +58,12 @@ func isGone(err error) bool {
 	return details != nil && (details.HTTPStatus == http.StatusNotFound || details.HTTPStatus == http.StatusGone)
 }
 
+// isServerError reports whether the CA failed in a way that it does not explain.
+func isServerError(err error) bool {
+	details := problem(err)
+	return details != nil && details.HTTPStatus == http.StatusInternalServerError
+}
+
 // refused reports whether the CA understood a new order and will not take it,
 // so that asking again the same way is of no use.
 func refused(err error) bool {
@@ -57,14 +73,16 @@ func refused(err error) bool {
 }
 
 // blamesReplaces reports whether a new order may have been refused for what it
-// replaces (RFC 9773 §5): for anything but a limit, the account or the names.
+// replaces (RFC 9773 §5): for anything but a limit, a pause of the CA, an unknown
+// account or the names. Boulder calls it unauthorized where the certificate is
+// another account's.
 func blamesReplaces(err error) bool {
 	details := problem(err)
-	if details == nil || details.HTTPStatus == http.StatusTooManyRequests {
+	if details == nil || details.HTTPStatus == http.StatusTooManyRequests || details.HTTPStatus == http.StatusServiceUnavailable {
 		return false
 	}
 	switch details.Type {
-	case problemNoAccount, problemUnauthorized, problemRejectedIdentifier:
+	case problemNoAccount, problemRejectedIdentifier:
 		return false
 	}
 	return true
@@ -84,37 +102,16 @@ func describe(details *acme.ProblemDetails) string {
 	return text.String()
 }
 
-// adviseReach adds what to do when the CA cannot be reached, without lego's own
-// words around the cause.
+// adviseReach adds what to do when the CA cannot be reached.
 func adviseReach(err error) error {
-	var outer *url.Error
-	if errors.As(err, &outer) {
-		err = outer.Err
-	}
 	var unknown x509.UnknownAuthorityError
 	if errors.As(err, &unknown) {
 		return fmt.Errorf("%w; for a private CA, give its root in ca_bundle_pem", err)
 	}
-	return fmt.Errorf("%w: %w; check directory_url, and that this machine can reach it", order.ErrUnavailable, err)
-}
-
-// classify adds to an error how long the CA asks to be left alone, and marks
-// what another CA may not suffer from as order.ErrUnavailable: rate limits, the
-// server's own faults, and connections that fail.
-func classify(s *session, err error) error {
-	details := problem(err)
-	var network net.Error
-	if details == nil {
-		if errors.As(err, &network) {
-			return fmt.Errorf("%w: %w", order.ErrUnavailable, err)
-		}
-		return err
+	if !errors.Is(err, order.ErrUnavailable) {
+		err = fmt.Errorf("%w: %w", order.ErrUnavailable, err)
 	}
-	hint := retryHint(s.retryAfterOf(details.URL), time.Now())
-	if details.HTTPStatus == http.StatusTooManyRequests || details.HTTPStatus >= http.StatusInternalServerError {
-		return fmt.Errorf("%w: %w%s", order.ErrUnavailable, err, hint)
-	}
-	return fmt.Errorf("%w%s", err, hint)
+	return fmt.Errorf("%w; check directory_url, and that this machine can reach it", err)
 }
 
 func retryHint(wait time.Duration, now time.Time) string {

@@ -33,9 +33,9 @@ const longestPause = 24 * time.Hour
 func (i *Issuer) Suggest(ctx context.Context, certificate *x509.Certificate) (suggestion lifecycle.Suggestion, pause time.Duration, err error) {
 	text, err := i.client.fetchDirectory(ctx)
 	if err != nil {
-		var unavailable *unavailableError
-		if errors.As(err, &unavailable) {
-			pause = min(unavailable.wait, longestPause)
+		var status *statusError
+		if errors.As(err, &status) {
+			pause = min(status.wait, longestPause)
 		}
 		return lifecycle.Suggestion{}, pause, fmt.Errorf("reach the CA at %s: %w", i.config.DirectoryURL, err)
 	}
@@ -54,7 +54,7 @@ func (i *Issuer) Suggest(ctx context.Context, certificate *x509.Certificate) (su
 	if err != nil {
 		return lifecycle.Suggestion{}, suggestionPause, err
 	}
-	got, err := i.client.do(request)
+	got, err := i.client.do(request, requestTimeout)
 	if err != nil {
 		return lifecycle.Suggestion{}, 0, fmt.Errorf("ask for renewal information: %w", err)
 	}

@@ -178,38 +178,3 @@ func TestSuggest_endsWithItsContext(t *testing.T) {
 		t.Fatal("it goes on a second after it was cancelled")
 	}
 }
-
-func TestReplaces(t *testing.T) {
-	l, g := newGatedLab(t)
-	runner := newRunner(t, l)
-	here, ok := runner.Issuer.(*acme.Issuer)
-	if !ok {
-		t.Fatal("no ACME issuer")
-	}
-	chain, err := pki.ParseCertificates(mustRun(t, runner, wish("www.example.test", "mail.example.test")).Certificate)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for sentence, test := range map[string]struct {
-		name, issuer string
-		none, sent   bool
-	}{
-		"a renewal at the same CA": {"www.example.test", here.ID(), false, true},
-		"a renewal at another CA":  {"mail.example.test", "acme:https://other.example/dir", false, false},
-		"a renewal from nowhere":   {"mail.example.test", "", false, false},
-		"no name in common":        {"third.example.test", here.ID(), false, false},
-		"the first of its kind":    {"fourth.example.test", here.ID(), true, false},
-	} {
-		w := wish(test.name)
-		w.Intent.Replaces, w.Predecessor, w.PredecessorIssuer = sentence, chain[0], test.issuer
-		if test.none {
-			w.Predecessor = nil
-		}
-		before := len(g.of("order-plz"))
-		mustRun(t, runner, w)
-		got, sent := g.of("order-plz")[before].payload["replaces"] // a refusal is followed by an order without
-		if sent != test.sent {
-			t.Errorf("%s: replaces is %v, want one: %t", sentence, got, test.sent)
-		}
-	}
-}
