@@ -39,6 +39,10 @@ type deploymentModel struct {
 	Verify       types.Object `tfsdk:"verify"`
 	KeepBackups  types.Int64  `tfsdk:"keep_backups"`
 	Nginx        types.Object `tfsdk:"nginx"`
+	Apache       types.Object `tfsdk:"apache"`
+	HAProxy      types.Object `tfsdk:"haproxy"`
+	Tomcat       types.Object `tfsdk:"tomcat"`
+	Jetty        types.Object `tfsdk:"jetty"`
 	Files        types.Object `tfsdk:"files"`
 
 	Fingerprint types.String `tfsdk:"fingerprint_sha256"`
@@ -146,7 +150,9 @@ func (m *deploymentModel) setDeployed(result deploy.Result) {
 
 // setObserved writes what a refresh found.
 func (m *deploymentModel) setObserved(seen deploy.Observation) {
-	m.FilesHash = types.StringValue(seen.FilesHash)
+	if seen.FilesHash != "" {
+		m.FilesHash = types.StringValue(seen.FilesHash)
+	}
 	if seen.ServedFingerprint != "" {
 		m.Served = types.StringValue(seen.ServedFingerprint)
 	}

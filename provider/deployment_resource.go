@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
@@ -46,13 +47,15 @@ func (r *deploymentResource) Configure(_ context.Context, request resource.Confi
 }
 
 // job is the deployment a model describes. The key comes from the storage, or
-// from the configuration's write-only attribute; with neither it is empty.
-func (r *deploymentResource) job(ctx context.Context, m deploymentModel, key pki.Key) (deploy.Job, error) {
+// from the configuration's write-only attribute; with neither it is empty. The
+// target is that of the configuration, which alone has its passwords, or of the
+// state.
+func (r *deploymentResource) job(ctx context.Context, m, described deploymentModel, key pki.Key) (deploy.Job, error) {
 	material, err := deploy.ParseMaterial([]byte(m.Certificate.ValueString()), []byte(m.Chain.ValueString()), key)
 	if err != nil {
 		return deploy.Job{}, err
 	}
-	target, err := m.target(ctx)
+	target, err := described.target(ctx)
 	if err != nil {
 		return deploy.Job{}, err
 	}
@@ -83,7 +86,7 @@ func (r *deploymentResource) deploy(ctx context.Context, m *deploymentModel, con
 		diags.AddError("The private key is not available", err.Error()+". Nothing was changed on the server.")
 		return
 	}
-	job, err := r.job(ctx, *m, key)
+	job, err := r.job(ctx, *m, config, key)
 	if err != nil {
 		diags.AddError("The certificate was not deployed", err.Error()+". Nothing was changed on the server.")
 		return
@@ -126,7 +129,7 @@ func (r *deploymentResource) Read(ctx context.Context, request resource.ReadRequ
 	if response.Diagnostics.HasError() {
 		return
 	}
-	job, err := r.job(ctx, m, pki.Key{})
+	job, err := r.job(ctx, m, m, pki.Key{})
 	if err != nil {
 		response.Diagnostics.AddError("The state of the deployment is damaged", err.Error()+".")
 		return
@@ -202,10 +205,14 @@ func (m *deploymentModel) same(prior deploymentModel) bool {
 		{m.WOVersion, prior.WOVersion},
 		{m.Verify, prior.Verify},
 		{m.KeepBackups, prior.KeepBackups},
-		{m.Nginx, prior.Nginx},
-		{m.Files, prior.Files},
 	} {
 		if !pair[0].Equal(pair[1]) {
+			return false
+		}
+	}
+	before := prior.blocks()
+	for name, block := range m.blocks() {
+		if !block.Equal(before[name]) {
 			return false
 		}
 	}
@@ -217,7 +224,7 @@ func (r *deploymentResource) checkPlan(ctx context.Context, m, config deployment
 	if r.services == nil {
 		return
 	}
-	if target, err := m.target(ctx); err == nil {
+	if target, err := config.target(ctx); err == nil {
 		if err := deploy.CheckPaths(ctx, transport.Local{}, target, ""); err != nil {
 			response.Diagnostics.AddAttributeError(path.Root(target.Name()), "The target's files cannot be written", err.Error()+".")
 		}
@@ -255,14 +262,14 @@ func (r *deploymentResource) checkPlan(ctx context.Context, m, config deployment
 	}
 }
 
-// ImportState adopts what a server has: "nginx:FULLCHAIN,KEY" or
-// "files:FULLCHAIN,KEY" with the paths of its files.
+// ImportState adopts what a server has: "nginx:FULLCHAIN,KEY",
+// "apache:FULLCHAIN,KEY" or "files:FULLCHAIN,KEY" with the paths of its files.
 func (r *deploymentResource) ImportState(ctx context.Context, request resource.ImportStateRequest, response *resource.ImportStateResponse) {
 	name, files, _ := strings.Cut(request.ID, ":")
 	fullchain, key, ok := strings.Cut(files, ",")
-	if !ok || (name != "nginx" && name != "files") {
+	if !ok || !slices.Contains([]string{"nginx", "apache", "files"}, name) {
 		response.Diagnostics.AddError("The deployment could not be imported",
-			fmt.Sprintf("%q is not of the form nginx:FULLCHAIN,KEY or files:FULLCHAIN,KEY, with the paths of the server's files.", request.ID))
+			fmt.Sprintf("%q is not of the form nginx:FULLCHAIN,KEY, apache:FULLCHAIN,KEY or files:FULLCHAIN,KEY, with the paths of the server's files.", request.ID))
 		return
 	}
 	text, err := os.ReadFile(fullchain)

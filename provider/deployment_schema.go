@@ -20,7 +20,9 @@ import (
 // targetKinds is the family of servers a certificate can be deployed to. A new
 // one is one file and one line here.
 func targetKinds() []kind.Kind[deploy.Target, schema.Attribute] {
-	return []kind.Kind[deploy.Target, schema.Attribute]{deploy.NginxKind(), deploy.FilesKind()}
+	return []kind.Kind[deploy.Target, schema.Attribute]{
+		deploy.NginxKind(), deploy.ApacheKind(), deploy.HAProxyKind(), deploy.TomcatKind(), deploy.JettyKind(), deploy.FilesKind(),
+	}
 }
 
 func (r *deploymentResource) Schema(_ context.Context, _ resource.SchemaRequest, response *resource.SchemaResponse) {
@@ -131,7 +133,14 @@ func validateTarget(ctx context.Context, m deploymentModel, response *resource.V
 	case errors.Is(err, errNoTarget):
 		response.Diagnostics.AddError("No target", fmt.Sprintf("Configure one of %s: where the certificate goes.", quoted(kind.Names(targetKinds()))))
 	case errors.Is(err, errTwoTargets):
-		response.Diagnostics.AddAttributeError(path.Root(targetKinds()[1].Name), "Two targets", "One deployment has one target. Write a second certificate_deployment for the other.")
+		var names []string
+		for _, k := range targetKinds() {
+			if !m.blocks()[k.Name].IsNull() {
+				names = append(names, k.Name)
+			}
+		}
+		response.Diagnostics.AddAttributeError(path.Root(names[1]), "Two targets",
+			fmt.Sprintf("It has %s. One deployment has one target: write a second certificate_deployment for the other.", quoted(names)))
 	case errors.Is(err, errUnknownTarget):
 	case err != nil:
 		for _, k := range targetKinds() {
@@ -144,5 +153,7 @@ func validateTarget(ctx context.Context, m deploymentModel, response *resource.V
 
 // blocks are the targets' blocks by name.
 func (m *deploymentModel) blocks() map[string]types.Object {
-	return map[string]types.Object{"nginx": m.Nginx, "files": m.Files}
+	return map[string]types.Object{
+		"nginx": m.Nginx, "apache": m.Apache, "haproxy": m.HAProxy, "tomcat": m.Tomcat, "jetty": m.Jetty, "files": m.Files,
+	}
 }

@@ -292,20 +292,27 @@ func TestAccDeployment_refusesBadInputInThePlan(t *testing.T) {
 		config, want string
 		ahead        time.Duration
 	}{
-		"both key sources":         {config: config(certificate, withKey, `private_key_id = "x"`, files), want: "Two sources for the key"},
-		"no certificate":           {config: config(`certificate_pem = "x"`, files), want: "Not a certificate"},
-		"no private key":           {config: config(certificate, `private_key_pem_wo = "x"`, files), want: "Not a private key"},
-		"a key of another":         {config: config(certificate, fmt.Sprintf("private_key_pem_wo = file(%q)", otherFile), files), want: "does not belong to the certificate"},
-		"a missing intermediate":   {config: config(fmt.Sprintf("certificate_pem = file(%q)", alone), withKey, files), want: "is missing"},
-		"an expired certificate":   {config: config(certificate, withKey, files), want: "is not valid now", ahead: 50 * 365 * 24 * time.Hour},
-		"a name that is not there": {config: config(certificate, withKey, files, `verify = { address = "127.0.0.1:443", server_name = "other.example.test" }`), want: "does not cover"},
-		"no target":                {config: config(certificate, withKey), want: "No target"},
-		"two targets":              {config: config(certificate, withKey, files, `nginx = { fullchain_path = "/a", private_key_path = "/b" }`), want: "Two targets"},
-		"an unwritable path":       {config: config(certificate, withKey, `files = { fullchain_path = "/etc/passwd/x.pem", private_key_path = "/etc/passwd/x.key" }`), want: "cannot be written"},
-		"a folder that is missing": {config: config(certificate, withKey, `files = { fullchain_path = "/no/such/folder/x.pem" }`), want: "cannot be written"},
-		"a relative path":          {config: config(certificate, withKey, `files = { fullchain_path = "x.pem" }`), want: "absolute"},
-		"the same path twice":      {config: config(certificate, withKey, `files = { fullchain_path = "/tmp/x.pem", private_key_path = "/tmp/x.pem" }`), want: "The target cannot be used"},
-		"no file mode":             {config: config(certificate, withKey, `files = { fullchain_path = "/tmp/x.pem", certificate_mode = "rw" }`), want: "Not a file mode"},
+		"both key sources":                 {config: config(certificate, withKey, `private_key_id = "x"`, files), want: "Two sources for the key"},
+		"no certificate":                   {config: config(`certificate_pem = "x"`, files), want: "Not a certificate"},
+		"no private key":                   {config: config(certificate, `private_key_pem_wo = "x"`, files), want: "Not a private key"},
+		"a key of another":                 {config: config(certificate, fmt.Sprintf("private_key_pem_wo = file(%q)", otherFile), files), want: "does not belong to the certificate"},
+		"a missing intermediate":           {config: config(fmt.Sprintf("certificate_pem = file(%q)", alone), withKey, files), want: "is missing"},
+		"an expired certificate":           {config: config(certificate, withKey, files), want: "is not valid now", ahead: 50 * 365 * 24 * time.Hour},
+		"a name that is not there":         {config: config(certificate, withKey, files, `verify = { address = "127.0.0.1:443", server_name = "other.example.test" }`), want: "does not cover"},
+		"no target":                        {config: config(certificate, withKey), want: "No target"},
+		"two targets":                      {config: config(certificate, withKey, files, `nginx = { fullchain_path = "/a", private_key_path = "/b" }`), want: "Two targets"},
+		"an unwritable path":               {config: config(certificate, withKey, `files = { fullchain_path = "/etc/passwd/x.pem", private_key_path = "/etc/passwd/x.key" }`), want: "cannot be written"},
+		"a folder that is missing":         {config: config(certificate, withKey, `files = { fullchain_path = "/no/such/folder/x.pem" }`), want: "cannot be written"},
+		"a relative path":                  {config: config(certificate, withKey, `files = { fullchain_path = "x.pem" }`), want: "absolute"},
+		"the same path twice":              {config: config(certificate, withKey, `files = { fullchain_path = "/tmp/x.pem", private_key_path = "/tmp/x.pem" }`), want: "The target cannot be used"},
+		"apache without a certificate":     {config: config(certificate, withKey, `apache = { private_key_path = "/tmp/x.key" }`), want: "apache needs the path"},
+		"apache with two chains":           {config: config(certificate, withKey, `apache = { private_key_path = "/tmp/x.key", fullchain_path = "/tmp/x.pem", chain_path = "/tmp/y.pem" }`), want: "in the full chain already"},
+		"a keystore without its password":  {config: config(certificate, withKey, `jetty = { keystore = { path = "/tmp/x.p12" } }`), want: "set password_wo"},
+		"an unknown kind of keystore":      {config: config(certificate, withKey, `jetty = { keystore = { path = "/tmp/x.p12", type = "BKS", password_wo = "x" } }`), want: "jetty.keystore.type"},
+		"tomcat with keystore and files":   {config: config(certificate, withKey, `tomcat = { keystore = { path = "/tmp/x", password_wo = "x" }, certificate_path = "/tmp/y" }`), want: "tomcat needs a keystore, or"},
+		"a manager that is no URL":         {config: config(certificate, withKey, `tomcat = { keystore = { path = "/tmp/x", password_wo = "x" }, manager = { url = "localhost:8080" } }`), want: "no http or https URL"},
+		"a socket that is a relative path": {config: config(certificate, withKey, `haproxy = { combined_path = "/tmp/x.pem", socket = "admin.sock" }`), want: "is not absolute"},
+		"no file mode":                     {config: config(certificate, withKey, `files = { fullchain_path = "/tmp/x.pem", certificate_mode = "rw" }`), want: "Not a file mode"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()
@@ -318,4 +325,35 @@ func TestAccDeployment_refusesBadInputInThePlan(t *testing.T) {
 			t.Errorf("a refused plan left %v (%v)", left, err)
 		}
 	})
+}
+
+// A Tomcat with a keystore, renewed and replaced by terraform; its passwords are
+// in nothing that Terraform wrote.
+func TestAccDeployment_tomcatWithAKeystore(t *testing.T) {
+	t.Parallel()
+	old := issue(t)
+	tomcat := deploytest.StartTomcat(t, pki.PKCS12, old.Chain, old.Key)
+	c := newCLI(t, lab.Options{}, wwwOnly+fmt.Sprintf(`
+resource "certificate_deployment" "web" {
+  certificate_pem = certificate_renewal.www.certificate_pem
+  chain_pem       = certificate_renewal.www.chain_pem
+  private_key_id  = certificate_renewal.www.private_key_id
+  tomcat = {
+    keystore = { path = %q, password_wo = var.store_password }
+    manager  = { url = %q, username = %q, password_wo = var.manager_password }
+  }
+  verify = { address = %q, server_name = "www.example.test" }
+}
+variable "store_password" { ephemeral = true }
+variable "manager_password" { ephemeral = true }
+`, tomcat.Path("keystore"), tomcat.Manager, deploytest.ManagerUser, tomcat.Address))
+	c.extra = append(c.extra, "TF_VAR_store_password="+deploytest.StorePassword, "TF_VAR_manager_password="+deploytest.ManagerPassword)
+	before := served(t, tomcat.Address)
+	c.must(0, "apply", "-auto-approve")
+	after := served(t, tomcat.Address)
+	if after == before || !strings.Contains(c.must(0, "state", "show", web), after) {
+		t.Errorf("it serves %s, before %s; want the one in state", after, before)
+	}
+	c.must(0, "plan", "-detailed-exitcode")
+	noneOf(t, c.folder, deploytest.StorePassword, deploytest.ManagerPassword)
 }

@@ -99,6 +99,9 @@ func look(ctx context.Context, machine transport.Transport, path string) (snapsh
 // not given is read in place and must belong to the certificate.
 func (d *deployment) encode() error {
 	m := d.job.Material
+	if err := checkUnlocked(d.job.Target.Slots()); err != nil {
+		return err
+	}
 	for _, f := range d.files {
 		if !f.Format.Parts().Key || !m.Key.Empty() {
 			continue

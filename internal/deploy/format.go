@@ -35,6 +35,10 @@ type Format interface {
 	Decode(data []byte) (Material, error) // its errors show nothing of a key
 }
 
+// Locked is a Format that may lack the password to read a file. A refresh has no
+// passwords, and passes over such files.
+type Locked interface{ Locked() bool }
+
 // PEM is text with one block for each part: leaf, then chain, then key.
 type PEM Parts
 

@@ -21,6 +21,9 @@ var _ Format = Keystore{}
 // Parts implements Format.
 func (Keystore) Parts() Parts { return Parts{Leaf: true, Chain: true, Key: true} }
 
+// Locked implements Locked.
+func (k Keystore) Locked() bool { return k.Password.IsEmpty() }
+
 // Encode implements Format.
 func (k Keystore) Encode(m Material, held []byte) ([]byte, error) {
 	alias := k.Alias

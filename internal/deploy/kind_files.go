@@ -29,25 +29,19 @@ type filesBlock struct {
 
 // FilesKind describes the target files in a resource's configuration.
 func FilesKind() kind.Kind[Target, schema.Attribute] {
-	file := func(what string) schema.Attribute {
-		return schema.StringAttribute{Optional: true, MarkdownDescription: what}
-	}
-	command := func(what string) schema.Attribute {
-		return schema.ListAttribute{Optional: true, ElementType: types.StringType, MarkdownDescription: what}
-	}
 	return kind.Kind[Target, schema.Attribute]{
 		Name:    "files",
 		Summary: "Any server that reads PEM files and can be told to load them by a command.",
 		Attributes: map[string]schema.Attribute{
-			"certificate_path": file("File for the certificate alone."),
-			"chain_path":       file("File for the intermediate certificates."),
-			"fullchain_path":   file("File for certificate and chain."),
-			"private_key_path": file("File for the private key."),
-			"combined_path":    file("File for certificate, chain and key in one."),
-			"certificate_mode": file("Permissions of files without the key, in octal. Default: those of the file that is there, `0644` for a new one."),
-			"private_key_mode": file("Permissions of files with the key, in octal. Default: those of the file that is there, `0600` for a new one."),
-			"test_command":     command("Command that succeeds when the server can use the files, as a list of program and arguments; no shell reads it. Default: none."),
-			"reload_command":   command("Command that has the server load the files, as a list of program and arguments; no shell reads it. Default: none."),
+			"certificate_path": optional("File for the certificate alone."),
+			"chain_path":       optional("File for the intermediate certificates."),
+			"fullchain_path":   optional("File for certificate and chain."),
+			"private_key_path": optional("File for the private key."),
+			"combined_path":    optional("File for certificate, chain and key in one."),
+			"certificate_mode": optional("Permissions of files without the key, in octal. Default: those of the file that is there, `0644` for a new one."),
+			"private_key_mode": optional("Permissions of files with the key, in octal. Default: those of the file that is there, `0600` for a new one."),
+			"test_command":     words("Command that succeeds when the server can use the files, " + restartText + " Default: none."),
+			"reload_command":   words("Command that has the server load the files, " + restartText + " Default: none."),
 		},
 		New: func(ctx context.Context, at path.Path, object types.Object) (Target, diag.Diagnostics) {
 			var b filesBlock
@@ -62,17 +56,12 @@ func FilesKind() kind.Kind[Target, schema.Attribute] {
 			}
 			options.CertificateMode = mode(b.CertificateMode, at.AtName("certificate_mode"), &diags)
 			options.PrivateKeyMode = mode(b.PrivateKeyMode, at.AtName("private_key_mode"), &diags)
-			diags.Append(b.TestCommand.ElementsAs(ctx, &options.TestCommand, false)...)
-			diags.Append(b.ReloadCommand.ElementsAs(ctx, &options.ReloadCommand, false)...)
+			options.TestCommand, options.ReloadCommand = texts(ctx, b.TestCommand, &diags), texts(ctx, b.ReloadCommand, &diags)
 			if diags.HasError() {
 				return nil, diags
 			}
 			target, err := NewFiles(options)
-			if err != nil {
-				diags.AddAttributeError(at, "The target cannot be used", err.Error()+".")
-				return nil, diags
-			}
-			return target, diags
+			return built(target, err, at, diags)
 		},
 	}
 }

@@ -18,21 +18,11 @@ func NginxKind() kind.Kind[Target, schema.Attribute] {
 		Name:    "nginx",
 		Summary: "nginx, or a server with its command line such as OpenResty or Tengine. The configuration is tested with `nginx -t` before `nginx -s reload`.",
 		Attributes: map[string]schema.Attribute{
-			"fullchain_path": schema.StringAttribute{
-				Required: true, MarkdownDescription: "The file of `ssl_certificate`: certificate and chain.",
-			},
-			"private_key_path": schema.StringAttribute{
-				Required: true, MarkdownDescription: "The file of `ssl_certificate_key`.",
-			},
-			"binary": schema.StringAttribute{
-				Optional: true, MarkdownDescription: "The nginx program. Default: `nginx`, found on the PATH.",
-			},
-			"config_path": schema.StringAttribute{
-				Optional: true, MarkdownDescription: "The main configuration file (`-c`). Default: the one compiled in.",
-			},
-			"prefix": schema.StringAttribute{
-				Optional: true, MarkdownDescription: "The prefix of relative paths (`-p`). Default: the one compiled in.",
-			},
+			"fullchain_path":   required("The file of `ssl_certificate`: certificate and chain."),
+			"private_key_path": required("The file of `ssl_certificate_key`."),
+			"binary":           optional("The nginx program. Default: `nginx`, found on the PATH."),
+			"config_path":      optional("The main configuration file (`-c`). Default: the one compiled in."),
+			"prefix":           optional("The prefix of relative paths (`-p`). Default: the one compiled in."),
 		},
 		New: func(ctx context.Context, at path.Path, object types.Object) (Target, diag.Diagnostics) {
 			var b struct {
@@ -50,11 +40,7 @@ func NginxKind() kind.Kind[Target, schema.Attribute] {
 				FullchainPath: b.FullchainPath.ValueString(), PrivateKeyPath: b.PrivateKeyPath.ValueString(),
 				Binary: b.Binary.ValueString(), ConfigPath: b.ConfigPath.ValueString(), Prefix: b.Prefix.ValueString(),
 			})
-			if err != nil {
-				diags.AddAttributeError(at, "The target cannot be used", err.Error()+".")
-				return nil, diags
-			}
-			return target, diags
+			return built(target, err, at, diags)
 		},
 	}
 }

@@ -16,7 +16,8 @@ import (
 // Drift, what could not be found out is in Warnings: both are sentences.
 type Observation struct {
 	// FilesHash is the SHA-256, in lower-case hex, of the certificates in the
-	// target's files and of their paths. Private keys are not part of it.
+	// target's files and of their paths. Private keys are not part of it. Empty
+	// where a file could not be read, for want of a password too.
 	FilesHash string
 	// ServedFingerprint is the SHA-256 of the leaf served, in lower-case hex;
 	// empty when nothing could be asked.
@@ -40,7 +41,12 @@ func Observe(ctx context.Context, job Job) (Observation, error) {
 	}
 	var o Observation
 	sum := sha256.New()
+	unread := false
 	for _, slot := range job.Target.Slots() {
+		if locked, ok := slot.Format.(Locked); ok && locked.Locked() {
+			unread = true
+			continue
+		}
 		found, err := look(ctx, job.Machine, slot.Path)
 		if err != nil {
 			o.Warnings = append(o.Warnings, fmt.Sprintf("The file %s could not be read: %v.", slot.Path, err))
@@ -52,7 +58,7 @@ func Observe(ctx context.Context, job Job) (Observation, error) {
 			o.Drift = append(o.Drift, drift)
 		}
 	}
-	if len(o.Warnings) == 0 {
+	if len(o.Warnings) == 0 && !unread {
 		o.FilesHash = hex.EncodeToString(sum.Sum(nil))
 	}
 	o.ask(ctx, job)

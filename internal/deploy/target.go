@@ -89,7 +89,7 @@ func CheckPaths(ctx context.Context, machine transport.Transport, target Target,
 	if err := checkSlots(target.Slots()); err != nil {
 		return err
 	}
-	problems := []error{machine.Check(ctx, journalPath(target.Slots()))}
+	problems := []error{checkUnlocked(target.Slots()), machine.Check(ctx, journalPath(target.Slots()))}
 	for _, slot := range target.Slots() {
 		problems = append(problems, machine.Check(ctx, slot.Path))
 		if err := machine.Check(ctx, backupPath(slot.Path, backupDirectory, "check")); err != nil {
@@ -97,6 +97,18 @@ func CheckPaths(ctx context.Context, machine transport.Transport, target Target,
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// ErrNoPassword says that a file has a password which was not given.
+var ErrNoPassword = errors.New("the password is missing")
+
+func checkUnlocked(slots []Slot) error {
+	for _, slot := range slots {
+		if locked, ok := slot.Format.(Locked); ok && locked.Locked() {
+			return fmt.Errorf("the keystore %s: %w: set password_wo", slot.Path, ErrNoPassword)
+		}
+	}
+	return nil
 }
 
 // Paths here belong to the machine deployed to, which can be of another system

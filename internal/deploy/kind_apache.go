@@ -1,0 +1,53 @@
+package deploy
+
+import (
+	"context"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/certiform/terraform-provider-certificate/internal/kind"
+)
+
+// ApacheKind describes the target apache in a resource's configuration.
+func ApacheKind() kind.Kind[Target, schema.Attribute] {
+	return kind.Kind[Target, schema.Attribute]{
+		Name:    "apache",
+		Summary: "Apache httpd. The configuration is tested with `-t` before `-k graceful`; a server that is gone after that is started again.",
+		Attributes: map[string]schema.Attribute{
+			"fullchain_path":   optional("The file of `SSLCertificateFile`: certificate and chain (2.4.8 and later)."),
+			"certificate_path": optional("The file of `SSLCertificateFile` for the certificate alone, beside `chain_path`. Excludes `fullchain_path`."),
+			"chain_path":       optional("The file of `SSLCertificateChainFile`."),
+			"private_key_path": required("The file of `SSLCertificateKeyFile`."),
+			"binary":           optional("The program that controls the server. Default: `apachectl`, with `service` `httpd`, found on the PATH."),
+			"config_path":      optional("The main configuration file (`-f`). Default: the one compiled in."),
+			"server_root":      optional("The server root (`-d`). Default: the one compiled in."),
+			"service":          optional("Name of the Windows service (`-n`), on Windows. Default: none."),
+		},
+		New: func(ctx context.Context, at path.Path, object types.Object) (Target, diag.Diagnostics) {
+			var b struct {
+				FullchainPath   types.String `tfsdk:"fullchain_path"`
+				CertificatePath types.String `tfsdk:"certificate_path"`
+				ChainPath       types.String `tfsdk:"chain_path"`
+				PrivateKeyPath  types.String `tfsdk:"private_key_path"`
+				Binary          types.String `tfsdk:"binary"`
+				ConfigPath      types.String `tfsdk:"config_path"`
+				ServerRoot      types.String `tfsdk:"server_root"`
+				Service         types.String `tfsdk:"service"`
+			}
+			diags := object.As(ctx, &b, basetypes.ObjectAsOptions{})
+			if diags.HasError() {
+				return nil, diags
+			}
+			target, err := NewApache(ApacheOptions{
+				FullchainPath: b.FullchainPath.ValueString(), CertificatePath: b.CertificatePath.ValueString(), ChainPath: b.ChainPath.ValueString(),
+				PrivateKeyPath: b.PrivateKeyPath.ValueString(), Binary: b.Binary.ValueString(), ConfigPath: b.ConfigPath.ValueString(),
+				ServerRoot: b.ServerRoot.ValueString(), Service: b.Service.ValueString(),
+			})
+			return built(target, err, at, diags)
+		},
+	}
+}
