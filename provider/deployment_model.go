@@ -43,6 +43,10 @@ type deploymentModel struct {
 	HAProxy      types.Object `tfsdk:"haproxy"`
 	Tomcat       types.Object `tfsdk:"tomcat"`
 	Jetty        types.Object `tfsdk:"jetty"`
+	JBoss        types.Object `tfsdk:"jboss"`
+	GlassFish    types.Object `tfsdk:"glassfish"`
+	WebLogic     types.Object `tfsdk:"weblogic"`
+	BTPanel      types.Object `tfsdk:"bt_panel"`
 	Files        types.Object `tfsdk:"files"`
 
 	Fingerprint types.String `tfsdk:"fingerprint_sha256"`
@@ -139,7 +143,10 @@ func (m *deploymentModel) keep() int {
 // setDeployed writes what is true after a deployment.
 func (m *deploymentModel) setDeployed(result deploy.Result) {
 	m.Fingerprint = types.StringValue(result.Fingerprint)
-	m.FilesHash = types.StringValue(result.FilesHash)
+	m.FilesHash = types.StringNull()
+	if result.FilesHash != "" {
+		m.FilesHash = types.StringValue(result.FilesHash)
+	}
 	m.ProvenBy = types.StringValue(string(result.Proven))
 	m.Served = types.StringNull()
 	if result.Proven == deploy.ByHandshake {

@@ -21,7 +21,8 @@ import (
 // one is one file and one line here.
 func targetKinds() []kind.Kind[deploy.Target, schema.Attribute] {
 	return []kind.Kind[deploy.Target, schema.Attribute]{
-		deploy.NginxKind(), deploy.ApacheKind(), deploy.HAProxyKind(), deploy.TomcatKind(), deploy.JettyKind(), deploy.FilesKind(),
+		deploy.NginxKind(), deploy.ApacheKind(), deploy.HAProxyKind(), deploy.TomcatKind(), deploy.JettyKind(),
+		deploy.JBossKind(), deploy.GlassFishKind(), deploy.WebLogicKind(), deploy.BTPanelKind(), deploy.FilesKind(),
 	}
 }
 
@@ -77,8 +78,8 @@ func (r *deploymentResource) Schema(_ context.Context, _ resource.SchemaRequest,
 		"id":                        "Identity of the deployment.",
 		"fingerprint_sha256":        "SHA-256 fingerprint of the deployed certificate in hex.",
 		"served_fingerprint_sha256": "SHA-256 fingerprint of the certificate that was served when last asked; null when there is nothing to ask.",
-		"files_sha256":              "SHA-256 of the certificates in the target's files.",
-		"proven_by":                 "`handshake` when the server was seen to serve the certificate, `file` when only the files were compared.",
+		"files_sha256":              "SHA-256 of the certificates in the target's files; null for a target without files.",
+		"proven_by":                 "`handshake` when the server was seen to serve the certificate, `file` when only the files were compared, `service` when only the server's own interface was asked.",
 		"drift_reason":              "How files or server differ from what was deployed; null when they do not.",
 	} {
 		attributes[name] = schema.StringAttribute{Computed: true, MarkdownDescription: description}
@@ -154,6 +155,7 @@ func validateTarget(ctx context.Context, m deploymentModel, response *resource.V
 // blocks are the targets' blocks by name.
 func (m *deploymentModel) blocks() map[string]types.Object {
 	return map[string]types.Object{
-		"nginx": m.Nginx, "apache": m.Apache, "haproxy": m.HAProxy, "tomcat": m.Tomcat, "jetty": m.Jetty, "files": m.Files,
+		"nginx": m.Nginx, "apache": m.Apache, "haproxy": m.HAProxy, "tomcat": m.Tomcat, "jetty": m.Jetty,
+		"jboss": m.JBoss, "glassfish": m.GlassFish, "weblogic": m.WebLogic, "bt_panel": m.BTPanel, "files": m.Files,
 	}
 }

@@ -357,3 +357,29 @@ variable "manager_password" { ephemeral = true }
 	c.must(0, "plan", "-detailed-exitcode")
 	noneOf(t, c.folder, deploytest.StorePassword, deploytest.ManagerPassword)
 }
+
+// A site of a (fake) BT panel, renewed and replaced by terraform.
+func TestAccDeployment_panelSite(t *testing.T) {
+	t.Parallel()
+	old := issue(t)
+	panel := deploytest.StartFakePanel(t, old.Chain, old.Key)
+	c := newCLI(t, lab.Options{}, wwwOnly+fmt.Sprintf(`
+resource "certificate_deployment" "web" {
+  certificate_pem = certificate_renewal.www.certificate_pem
+  chain_pem       = certificate_renewal.www.chain_pem
+  private_key_id  = certificate_renewal.www.private_key_id
+  bt_panel        = { url = %q, site = %q, api_key_wo = %q }
+  verify          = { address = %q, server_name = "www.example.test" }
+}
+`, panel.URL, deploytest.PanelSite, deploytest.PanelKey, panel.Address))
+	before := served(t, panel.Address)
+	c.must(0, "apply", "-auto-approve")
+	if after := served(t, panel.Address); after == before || !strings.Contains(c.must(0, "state", "show", web), after) {
+		t.Errorf("it serves %s, before %s; want the one in state", after, before)
+	}
+	c.must(0, "plan", "-detailed-exitcode")
+	state, err := os.ReadFile(filepath.Join(c.folder, "terraform.tfstate"))
+	if err != nil || strings.Contains(string(state), deploytest.PanelKey) {
+		t.Errorf("the API key is in the state (%v)", err)
+	}
+}

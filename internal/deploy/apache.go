@@ -30,8 +30,8 @@ type ApacheOptions struct {
 type Apache struct{ options ApacheOptions }
 
 var (
-	_ Target  = (*Apache)(nil)
-	_ Starter = (*Apache)(nil)
+	_ FileTarget = (*Apache)(nil)
+	_ Starter    = (*Apache)(nil)
 )
 
 // NewApache checks the options and returns the target.

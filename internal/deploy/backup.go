@@ -107,12 +107,12 @@ func (d *deployment) backUp(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("write the journal: %w", err)
 	}
-	return transport.WriteFile(ctx, d.job.Machine, journalPath(d.job.Target.Slots()), text, private())
+	return transport.WriteFile(ctx, d.job.Machine, journalPath(d.target.Slots()), text, private())
 }
 
 // readJournal looks for the journal of a run that did not finish.
 func (d *deployment) readJournal(ctx context.Context) error {
-	data, _, err := d.job.Machine.ReadFile(ctx, journalPath(d.job.Target.Slots()))
+	data, _, err := d.job.Machine.ReadFile(ctx, journalPath(d.target.Slots()))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -171,7 +171,7 @@ func (d *deployment) settle(ctx context.Context) []string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
 	defer cancel()
 	var warnings []string
-	if err := d.removeIfThere(ctx, journalPath(d.job.Target.Slots())); err != nil {
+	if err := d.removeIfThere(ctx, journalPath(d.target.Slots())); err != nil {
 		warnings = append(warnings, fmt.Sprintf("The journal of the deployment could not be removed: %v.", err))
 	}
 	for _, f := range d.files {

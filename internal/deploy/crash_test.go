@@ -113,7 +113,7 @@ func TestDeploy_killedAtEveryStep(t *testing.T) {
 			break
 		}
 		f.wantLoaded(t, f.old, f.fresh)
-		if _, err := os.Stat(journalPath(f.job.Target.Slots())); err == nil {
+		if _, err := os.Stat(journalPath(slotsOf(f.job))); err == nil {
 			journals++
 		}
 		if _, err := Deploy(t.Context(), f.job); err != nil {

@@ -44,6 +44,7 @@ type file struct {
 // deployment is the state of one Deploy.
 type deployment struct {
 	job       Job
+	target    FileTarget
 	run       string // names this run's backups
 	files     []file
 	journal   journal  // of a crashed run; zero when there was none
@@ -54,14 +55,14 @@ type deployment struct {
 }
 
 // read finds out what is on the machine and served, touching nothing.
-func read(ctx context.Context, job Job) (*deployment, error) {
+func read(ctx context.Context, job Job, target FileTarget) (*deployment, error) {
 	random := make([]byte, 4)
 	if _, err := rand.Read(random); err != nil {
 		return nil, fmt.Errorf("draw a name for the backups: %w", err)
 	}
-	d := &deployment{job: job, run: job.Now.UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(random)}
+	d := &deployment{job: job, target: target, run: job.Now.UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(random)}
 	places := map[string]string{}
-	for _, slot := range job.Target.Slots() {
+	for _, slot := range target.Slots() {
 		found, err := look(ctx, job.Machine, slot.Path)
 		if err != nil {
 			return nil, fmt.Errorf("read what %s holds: %w", slot.Path, err)
@@ -99,7 +100,7 @@ func look(ctx context.Context, machine transport.Transport, path string) (snapsh
 // not given is read in place and must belong to the certificate.
 func (d *deployment) encode() error {
 	m := d.job.Material
-	if err := checkUnlocked(d.job.Target.Slots()); err != nil {
+	if err := checkUnlocked(d.target.Slots()); err != nil {
 		return err
 	}
 	for _, f := range d.files {
@@ -142,7 +143,7 @@ func (d *deployment) asked() bool { return d.job.Proof.Endpoint.Address != "" }
 
 // want is the check for the new certificate.
 func (d *deployment) want() func(Served) error {
-	return serves(d.job.Proof.Endpoint, installed(d.job.Target.Slots(), d.job.Material))
+	return serves(d.job.Proof.Endpoint, installed(d.target.Slots(), d.job.Material))
 }
 
 // inspect asks what is served before anything changes. That nothing answers is
@@ -260,7 +261,7 @@ func (f file) attributes() transport.Attributes {
 // or by a start when it does not run. It reports whether the server was told
 // anything.
 func (d *deployment) activate(ctx context.Context) (bool, error) {
-	machine, target := d.job.Machine, d.job.Target
+	machine, target := d.job.Machine, d.target
 	if _, err := target.Test(ctx, machine); err != nil {
 		return false, fmt.Errorf("test the server's configuration: %w", err)
 	}
@@ -289,7 +290,7 @@ func (d *deployment) activate(ctx context.Context) (bool, error) {
 }
 
 func (d *deployment) reload(ctx context.Context) (bool, error) {
-	told, err := d.job.Target.Reload(ctx, d.job.Machine)
+	told, err := d.target.Reload(ctx, d.job.Machine)
 	if err != nil {
 		return false, fmt.Errorf("reload the server: %w", err)
 	}

@@ -28,7 +28,7 @@ type FilesOptions struct {
 // Files is the target for servers without one of their own.
 type Files struct{ options FilesOptions }
 
-var _ Target = (*Files)(nil)
+var _ FileTarget = (*Files)(nil)
 
 // NewFiles checks the options and returns the target.
 func NewFiles(options FilesOptions) (*Files, error) {

@@ -222,7 +222,7 @@ func TestFiles_journalWithoutEndpointReloadsAgain(t *testing.T) {
 	f := newApp(t)
 	job := f.job(t, FilesOptions{CombinedPath: f.combined, ReloadCommand: []string{"reload"}})
 	job.Proof, job.Material = Proof{}, f.old
-	journal := journalPath(job.Target.Slots())
+	journal := journalPath(slotsOf(job))
 	if err := os.WriteFile(journal, []byte("not JSON"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -195,3 +195,12 @@ func (b *safeBuffer) String() string {
 	defer b.mu.Unlock()
 	return b.text.String()
 }
+
+// slotsOf are the files of a job's target.
+func slotsOf(job Job) []Slot {
+	files, ok := job.Target.(FileTarget)
+	if !ok {
+		return nil
+	}
+	return files.Slots()
+}

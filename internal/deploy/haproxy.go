@@ -28,8 +28,8 @@ type HAProxyOptions struct {
 type HAProxy struct{ options HAProxyOptions }
 
 var (
-	_ Target  = (*HAProxy)(nil)
-	_ Starter = (*HAProxy)(nil)
+	_ FileTarget = (*HAProxy)(nil)
+	_ Starter    = (*HAProxy)(nil)
 )
 
 // NewHAProxy checks the options and returns the target.

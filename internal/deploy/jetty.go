@@ -17,7 +17,7 @@ type JettyOptions struct {
 // the file is replaced whole and was read back before.
 type Jetty struct{ options JettyOptions }
 
-var _ Target = (*Jetty)(nil)
+var _ FileTarget = (*Jetty)(nil)
 
 // NewJetty checks the options and returns the target.
 func NewJetty(options JettyOptions) (*Jetty, error) {

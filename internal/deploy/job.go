@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -32,6 +33,7 @@ type Proven string
 const (
 	ByHandshake Proven = "handshake" // Proof.Consecutive handshakes showed it
 	ByFile      Proven = "file"      // it is in the files; no endpoint was given to ask
+	ByService   Proven = "service"   // the server's own interface says so; no endpoint was given to ask
 )
 
 // Result is what is true after a deployment that succeeded.
@@ -82,7 +84,10 @@ func (j Job) withDefaults() (Job, error) {
 		j.Logger = slog.New(slog.DiscardHandler)
 	}
 	j.Logger = j.Logger.With("host", j.Host, "target", j.Target.Name())
-	return j, checkSlots(j.Target.Slots())
+	if files, ok := j.Target.(FileTarget); ok {
+		return j, checkSlots(files.Slots())
+	}
+	return j, nil
 }
 
 // Deploy puts the certificate of a job into place, makes the server load it and
@@ -111,11 +116,22 @@ func Deploy(ctx context.Context, job Job) (Result, error) {
 		}
 		defer unlock()
 	}
-	d, err := read(ctx, job)
+	switch target := job.Target.(type) {
+	case FileTarget:
+		return deployFiles(ctx, job, target)
+	case Service:
+		return deployService(ctx, job, target)
+	}
+	return Result{}, fmt.Errorf("the target %s can be deployed to in no way", job.Target.Name())
+}
+
+// deployFiles deploys to a target by its files.
+func deployFiles(ctx context.Context, job Job, target FileTarget) (Result, error) {
+	d, err := read(ctx, job, target)
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{Proven: ByFile, Fingerprint: pki.Fingerprint(job.Material.Chain[0]), FilesHash: filesHash(job.Target.Slots(), job.Material)}
+	result := Result{Proven: ByFile, Fingerprint: pki.Fingerprint(job.Material.Chain[0]), FilesHash: filesHash(target.Slots(), job.Material)}
 	if d.asked() {
 		result.Proven = ByHandshake
 	}

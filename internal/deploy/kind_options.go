@@ -76,16 +76,23 @@ func storeOptions(ctx context.Context, object types.Object, diags *diag.Diagnost
 	}
 }
 
-// adminAttribute is the HTTP interface by which a server is administered.
+// adminAttribute is the HTTP interface by which a server is administered, where
+// there are other ways.
 func adminAttribute(summary string) schema.Attribute {
-	return schema.SingleNestedAttribute{
-		Optional: true, MarkdownDescription: summary,
-		Attributes: map[string]schema.Attribute{
-			"url":           required("URL of the server, such as `http://127.0.0.1:8080`, as the host itself reaches it."),
-			"username":      optional("User to log in as."),
-			"password_wo":   secret("Password of the user."),
-			"ca_bundle_pem": optional("Root certificates (PEM) to trust for its HTTPS besides those of the system. Default: none."),
-		},
+	return schema.SingleNestedAttribute{Optional: true, MarkdownDescription: summary, Attributes: adminAttributes()}
+}
+
+// managementAttribute is one without which nothing works.
+func managementAttribute(summary string) schema.Attribute {
+	return schema.SingleNestedAttribute{Required: true, MarkdownDescription: summary, Attributes: adminAttributes()}
+}
+
+func adminAttributes() map[string]schema.Attribute {
+	return map[string]schema.Attribute{
+		"url":           required("URL of the server, such as `http://127.0.0.1:8080`, as the host itself reaches it."),
+		"username":      optional("User to log in as."),
+		"password_wo":   secret("Password of the user."),
+		"ca_bundle_pem": optional("Root certificates (PEM) to trust for its HTTPS besides those of the system. Default: none."),
 	}
 }
 

@@ -24,8 +24,8 @@ type NginxOptions struct {
 type Nginx struct{ options NginxOptions }
 
 var (
-	_ Target  = (*Nginx)(nil)
-	_ Starter = (*Nginx)(nil)
+	_ FileTarget = (*Nginx)(nil)
+	_ Starter    = (*Nginx)(nil)
 )
 
 // NewNginx checks the options and returns the target.

@@ -40,9 +40,20 @@ func Observe(ctx context.Context, job Job) (Observation, error) {
 		return Observation{}, pki.ErrNoCertificate
 	}
 	var o Observation
+	chain := job.Material.Chain
+	if files, ok := job.Target.(FileTarget); ok {
+		o.look(ctx, job, files)
+		chain = installed(files.Slots(), job.Material)
+	}
+	o.ask(ctx, job, chain)
+	return o, ctx.Err()
+}
+
+// look holds the files against the job.
+func (o *Observation) look(ctx context.Context, job Job, target FileTarget) {
 	sum := sha256.New()
 	unread := false
-	for _, slot := range job.Target.Slots() {
+	for _, slot := range target.Slots() {
 		if locked, ok := slot.Format.(Locked); ok && locked.Locked() {
 			unread = true
 			continue
@@ -61,12 +72,10 @@ func Observe(ctx context.Context, job Job) (Observation, error) {
 	if len(o.Warnings) == 0 && !unread {
 		o.FilesHash = hex.EncodeToString(sum.Sum(nil))
 	}
-	o.ask(ctx, job)
-	return o, ctx.Err()
 }
 
-// ask holds what the endpoint serves against the job.
-func (o *Observation) ask(ctx context.Context, job Job) {
+// ask holds what the endpoint serves against the chain it should send.
+func (o *Observation) ask(ctx context.Context, job Job, chain []*x509.Certificate) {
 	endpoint := job.Proof.Endpoint
 	if endpoint.Address == "" {
 		return
@@ -77,7 +86,7 @@ func (o *Observation) ask(ctx context.Context, job Job) {
 		return
 	}
 	o.ServedFingerprint = served.Fingerprint
-	err = serves(endpoint, installed(job.Target.Slots(), job.Material))(served)
+	err = serves(endpoint, chain)(served)
 	switch {
 	case errors.Is(err, ErrOtherServed):
 		o.Drift = append(o.Drift, fmt.Sprintf("The server at %s serves another certificate (%s).", endpoint.Address, describe(served.Chain[0])))

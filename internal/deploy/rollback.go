@@ -90,14 +90,14 @@ func (d *deployment) restore(ctx context.Context) (bool, error) {
 // revive starts a server that served before, was told nothing by this run, and
 // answers no more.
 func (d *deployment) revive(ctx context.Context) error {
-	starter, ok := d.job.Target.(Starter)
+	starter, ok := d.target.(Starter)
 	if !ok || d.served.Chain == nil {
 		return nil
 	}
 	if _, err := Probe(ctx, d.job.Proof.Endpoint); err == nil {
 		return nil
 	}
-	if _, err := d.job.Target.Test(ctx, d.job.Machine); err != nil {
+	if _, err := d.target.Test(ctx, d.job.Machine); err != nil {
 		return fmt.Errorf("test the server's configuration: %w", err)
 	}
 	alive, err := starter.Alive(ctx, d.job.Machine)
@@ -145,7 +145,7 @@ func (d *deployment) settleRollback(ctx context.Context, complete bool) error {
 	defer cancel()
 	var problems []error
 	if complete {
-		for _, path := range append(d.written, journalPath(d.job.Target.Slots())) {
+		for _, path := range append(d.written, journalPath(d.target.Slots())) {
 			problems = append(problems, d.removeIfThere(ctx, path))
 		}
 	}

@@ -11,10 +11,15 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 )
 
-// Target is one kind of server: which files it reads and how it is told.
+// Target is one kind of server. It is a FileTarget or a Service.
 type Target interface {
 	// Name is the target's name in configuration and messages.
 	Name() string
+}
+
+// FileTarget is a Target by the files that the server reads and how it is told.
+type FileTarget interface {
+	Target
 
 	// Slots lists the files the target reads, in the order they are replaced.
 	Slots() []Slot
@@ -29,7 +34,7 @@ type Target interface {
 	Reload(ctx context.Context, machine transport.Transport) (bool, error)
 }
 
-// Starter is a Target that knows whether its server runs and can start it. Its
+// Starter is a FileTarget that knows whether its server runs and can start it. Its
 // methods are called only after Test passed.
 type Starter interface {
 	Alive(ctx context.Context, machine transport.Transport) (bool, error)
@@ -86,11 +91,15 @@ func checkSlots(slots []Slot) error {
 // the target's files and its backups. An empty backupDirectory means beside the
 // files.
 func CheckPaths(ctx context.Context, machine transport.Transport, target Target, backupDirectory string) error {
-	if err := checkSlots(target.Slots()); err != nil {
+	files, ok := target.(FileTarget)
+	if !ok {
+		return nil
+	}
+	if err := checkSlots(files.Slots()); err != nil {
 		return err
 	}
-	problems := []error{checkUnlocked(target.Slots()), machine.Check(ctx, journalPath(target.Slots()))}
-	for _, slot := range target.Slots() {
+	problems := []error{checkUnlocked(files.Slots()), machine.Check(ctx, journalPath(files.Slots()))}
+	for _, slot := range files.Slots() {
 		problems = append(problems, machine.Check(ctx, slot.Path))
 		if err := machine.Check(ctx, backupPath(slot.Path, backupDirectory, "check")); err != nil {
 			problems = append(problems, fmt.Errorf("the place for backups of %s: %w", slot.Path, err))

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -106,6 +107,28 @@ func members() map[string]member {
 			},
 		}
 	}
+	type maker func(t testing.TB, chain []*x509.Certificate, key pki.Key) *deploytest.Server
+	fake := func(start maker, target func(StoreOptions, Admin) (Target, error)) member {
+		return member{
+			start: func(t *testing.T, old Material) *deploytest.Server { return start(t, old.Chain, old.Key) },
+			target: func(_ *testing.T, s *deploytest.Server, deaf bool) (Target, error) {
+				if deaf {
+					s.Deafen()
+				}
+				return target(store(s, pki.PKCS12), manager(s))
+			},
+		}
+	}
+	all["jboss, faked"] = fake(deploytest.StartFakeWildFly, func(s StoreOptions, a Admin) (Target, error) {
+		return NewJBoss(JBossOptions{Store: s, Management: a, KeyStore: "web", KeyManager: "webKM"})
+	})
+	all["weblogic, faked"] = fake(deploytest.StartFakeWebLogic, func(s StoreOptions, a Admin) (Target, error) {
+		s.Alias = "server"
+		return NewWebLogic(WebLogicOptions{Store: s, Management: a})
+	})
+	all["glassfish, faked"] = fake(deploytest.StartFakeGlassFish, func(s StoreOptions, a Admin) (Target, error) {
+		return NewGlassFish(GlassFishOptions{Store: s, Admin: a})
+	})
 	all["jetty"] = member{
 		start: func(t *testing.T, old Material) *deploytest.Server {
 			return deploytest.StartJetty(t, pki.PKCS12, old.Chain, old.Key)
@@ -212,7 +235,7 @@ func (c *conformance) again(t *testing.T) {
 // drift is found where a file is changed by hand, and mended.
 func (c *conformance) drift(t *testing.T) {
 	t.Helper()
-	slots := c.job.Target.Slots()
+	slots := slotsOf(c.job)
 	last := slots[len(slots)-1].Path
 	kept, err := os.ReadFile(last)
 	if err != nil {

@@ -28,7 +28,7 @@ type TomcatOptions struct {
 // anything is written, and only handshakes prove what is served.
 type Tomcat struct{ options TomcatOptions }
 
-var _ Target = (*Tomcat)(nil)
+var _ FileTarget = (*Tomcat)(nil)
 
 // NewTomcat checks the options and returns the target.
 func NewTomcat(options TomcatOptions) (*Tomcat, error) {

@@ -18,8 +18,13 @@ type Server struct {
 	Config  string
 	PIDFile string
 	Socket  string // HAProxy's
-	Manager string // Tomcat's URL, for the user below
+	Manager string // URL of the administration, for the user below
+
+	deafen func() // of a fake
 }
+
+// Deafen has a fake say yes to everything and load nothing.
+func (s *Server) Deafen() { s.deafen() }
 
 // The user of Tomcat's manager, and the password of the keystores.
 const (

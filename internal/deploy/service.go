@@ -1,0 +1,125 @@
+package deploy
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+
+	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
+	"github.com/certiform/terraform-provider-certificate/internal/pki"
+)
+
+// Service is a Target that takes certificates through an interface of its own,
+// which keeps them and loads them.
+type Service interface {
+	Target
+
+	// Fetch returns what the server has now.
+	Fetch(ctx context.Context, machine transport.Transport) (Holding, error)
+
+	// Install hands the certificate over and has the server use it.
+	Install(ctx context.Context, machine transport.Transport, m Material) error
+
+	// Restore makes the server use again what Fetch returned.
+	Restore(ctx context.Context, machine transport.Transport, before Holding) error
+
+	// Settle removes what a deployment that is proven leaves over.
+	Settle(ctx context.Context, machine transport.Transport, before Holding) error
+}
+
+// Holding is what a Service has.
+type Holding struct {
+	Chain []*x509.Certificate // the leaf first; empty where there is none
+	Back  any                 // what Restore needs, in the service's own terms; it does not print secrets
+}
+
+// deployService deploys to a target through its own interface.
+func deployService(ctx context.Context, job Job, service Service) (Result, error) {
+	if job.Material.Key.Empty() {
+		return Result{}, fmt.Errorf("%s takes certificates together with their keys: %w", service.Name(), pki.ErrNoKey)
+	}
+	before, err := service.Fetch(ctx, job.Machine)
+	if err != nil {
+		return Result{}, fmt.Errorf("ask %s what it has: %w", service.Name(), err)
+	}
+	leaf := job.Material.Chain[0]
+	result := Result{Proven: ByService, Fingerprint: pki.Fingerprint(leaf)}
+	s := &serviceRun{job: job, service: service, before: before}
+	if s.asked() {
+		result.Proven = ByHandshake
+		if served, err := Probe(ctx, job.Proof.Endpoint); err == nil {
+			s.served = served
+		}
+	}
+	if len(before.Chain) > 0 && before.Chain[0].Equal(leaf) && (!s.asked() || s.served.Chain != nil && s.want(s.served) == nil) {
+		result.Served = s.served
+		return result, nil
+	}
+	err = service.Install(ctx, job.Machine, job.Material)
+	result.Changed, result.Reloaded = true, true
+	if err == nil && s.asked() {
+		result.Served, err = Prove(ctx, job.Proof, s.want)
+	}
+	if err != nil {
+		job.Logger.WarnContext(ctx, "deployment failed, rolling back", "error", err)
+		return Result{}, s.rollback(ctx, err)
+	}
+	if err := service.Settle(ctx, job.Machine, before); err != nil {
+		result.Warnings = append(result.Warnings, fmt.Sprintf("What the deployment left over could not be removed: %v.", err))
+	}
+	job.Logger.InfoContext(ctx, "certificate deployed", "fingerprint", result.Fingerprint, "proven", result.Proven)
+	return result, nil
+}
+
+// serviceRun is one deployment through a server's own interface.
+type serviceRun struct {
+	job     Job
+	service Service
+	before  Holding
+	served  Served // before; zero when nothing was served or nobody asks
+}
+
+func (s *serviceRun) asked() bool { return s.job.Proof.Endpoint.Address != "" }
+
+func (s *serviceRun) want(served Served) error {
+	return serves(s.job.Proof.Endpoint, s.job.Material.Chain)(served)
+}
+
+// rollback has the server use again what it had, and finds out what is true
+// then.
+func (s *serviceRun) rollback(ctx context.Context, cause error) error {
+	patience := rollbackProof
+	if ctx.Err() != nil {
+		patience = rollbackProofCanceled
+	}
+	ctx, cancel := outlive(ctx, rollbackTimeout, rollbackTimeoutCanceled)
+	defer cancel()
+	failure := &RollbackError{Cause: cause, Truth: "the server has again what it had"}
+	if err := s.service.Restore(ctx, s.job.Machine, s.before); err != nil {
+		failure.Rollback = fmt.Errorf("restore what %s had: %w", s.service.Name(), err)
+		failure.Truth = "the server may have the new certificate"
+	}
+	switch {
+	case !s.asked():
+		failure.Truth += "; no endpoint is set, so it is not proven what is served"
+	case s.served.Chain == nil:
+		failure.Truth += "; no certificate was served before"
+	default:
+		proof := s.job.Proof
+		proof.Timeout = min(patience, max(proof.Timeout, shortestRollbackProof))
+		_, err := Prove(ctx, proof, func(now Served) error {
+			if now.Fingerprint != s.served.Fingerprint {
+				return fmt.Errorf("%w: %s", ErrOtherServed, describe(now.Chain[0]))
+			}
+			return nil
+		})
+		failure.Rollback = errors.Join(failure.Rollback, err)
+		if err != nil {
+			failure.Truth += "; it could not be proven that the old certificate is served"
+		} else {
+			failure.Truth += "; the old certificate is served, fingerprint " + s.served.Fingerprint
+		}
+	}
+	return failure
+}
