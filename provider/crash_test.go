@@ -89,6 +89,13 @@ func TestCrash_afterAnyRequestTheNextApplyFinishes(t *testing.T) {
 			if got := c.CA.Issued(); got != 1 {
 				t.Errorf("the CA issued %d certificates, want 1", got)
 			}
+			most := 1
+			if kind == "order-plz" {
+				most = 2 // its answer was lost
+			}
+			if got := c.CA.Placed(); got != most {
+				t.Errorf("%d orders, want %d", got, most)
+			}
 			c.noRecords(t)
 		})
 	}

@@ -409,6 +409,9 @@ func TestAccRenewal_replacesOnRequest(t *testing.T) {
 	if first["id"] == second["id"] || first["serial_number"] == second["serial_number"] {
 		t.Errorf("got %v after %v, want another certificate", second, first)
 	}
+	if got := w.CA.Count("revoke-cert"); got != 0 {
+		t.Errorf("%d revocations, want none", got)
+	}
 }
 
 func TestAccRenewal_movesTheWindowWithoutAnOrder(t *testing.T) {

@@ -24,6 +24,7 @@ func TestRepository(t *testing.T) {
 		"nothing sleeps":                    sleeping,
 		"no file is too long":               overlong,
 		"every requirement names its tests": unproven,
+		"every fault names its tests":       uninjected,
 	} {
 		t.Run(name, func(t *testing.T) {
 			complaints, err := check(tree)
@@ -79,6 +80,12 @@ func TestChecks(t *testing.T) {
 		{"rows that are missing, twice, or of no known number", unproven, map[string]string{
 			requirementsFile: strings.Replace(strings.Replace(table(nil), "| R26 ", "| R27 ", 1), "| B1 ", "| B2 ", 1),
 		}, []string{"B1:", "B2:", "R26:", "R27:"}},
+		{"faults that are open or injected", uninjected, map[string]string{
+			faultsFile: tableOf(faults(), map[string]string{"19": "`TestStale`", "D8": "`TestLate`"}), "x_test.go": "package x\nfunc TestStale(t *T) {}\nfunc TestLate(t *T) {}",
+		}, nil},
+		{"faults without a test, missing, or of no known number", uninjected, map[string]string{
+			faultsFile: strings.Replace(tableOf(faults(), map[string]string{"1": "`TestGone`", "D2": "it cannot occur"}), "| 36 ", "| 37 ", 1),
+		}, []string{"1:", "36:", "37:", "D2:"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tree := fstest.MapFS{}
@@ -98,10 +105,12 @@ func TestChecks(t *testing.T) {
 }
 
 // table is a complete table of requirements, all open but those in cells.
-func table(cells map[string]string) string {
+func table(cells map[string]string) string { return tableOf(requirements(), cells) }
+
+func tableOf(ids []string, cells map[string]string) string {
 	var b strings.Builder
 	b.WriteString("# Title\n\nR1 in a sentence.\n\n| # | Promise | Shown by |\n|---|---|---|\n")
-	for _, id := range requirements() {
+	for _, id := range ids {
 		cell, ok := cells[id]
 		if !ok {
 			cell = "open"

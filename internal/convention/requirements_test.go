@@ -9,25 +9,36 @@ import (
 	"strings"
 )
 
-const requirementsFile = "docs/design/requirements.md"
+const (
+	requirementsFile = "docs/design/requirements.md"
+	faultsFile       = "docs/design/faults.md"
+)
 
-// requirements are the rows that the table must have.
-func requirements() []string {
-	var ids []string
-	for n := range 26 {
-		ids = append(ids, fmt.Sprintf("R%d", n+1))
-	}
-	for n := range 11 {
-		ids = append(ids, fmt.Sprintf("B%d", n+1))
+// requirements are the rows that the table of requirements must have.
+func requirements() []string { return append(numbered("R", 26), numbered("B", 11)...) }
+
+// faults are the rows that the tables of faults must have.
+func faults() []string { return append(numbered("", 36), numbered("D", 8)...) }
+
+func numbered(prefix string, count int) []string {
+	ids := make([]string, count)
+	for n := range ids {
+		ids[n] = fmt.Sprintf("%s%d", prefix, n+1)
 	}
 	return ids
 }
 
-// unproven complains about requirements that are missing, that neither name a
+// unproven complains about promises of the requirements without a test.
+func unproven(tree fs.FS) ([]string, error) { return untested(tree, requirementsFile, requirements()) }
+
+// uninjected complains about faults without a test.
+func uninjected(tree fs.FS) ([]string, error) { return untested(tree, faultsFile, faults()) }
+
+// untested complains about rows of a table that are missing, that neither name a
 // test nor say that they are open, or that name one which does not exist. Of
 // `TestX/sub` only TestX is looked for: subtests have names at run time only.
-func unproven(tree fs.FS) ([]string, error) {
-	text, err := fs.ReadFile(tree, requirementsFile)
+func untested(tree fs.FS, file string, known []string) ([]string, error) {
+	text, err := fs.ReadFile(tree, file)
 	if err != nil {
 		return nil, err
 	}
@@ -36,14 +47,14 @@ func unproven(tree fs.FS) ([]string, error) {
 		return nil, err
 	}
 	var complaints []string
-	known, seen := requirements(), map[string]int{}
+	seen := map[string]int{}
 	for line := range strings.Lines(string(text)) {
-		id, cell, ok := requirement(line)
+		id, cell, ok := row(line)
 		if !ok {
 			continue
 		}
 		if !slices.Contains(known, id) {
-			complaints = append(complaints, id+": no such requirement")
+			complaints = append(complaints, id+": there should be no such row")
 		}
 		if seen[id]++; seen[id] == 2 {
 			complaints = append(complaints, id+": there is more than one row")
@@ -58,8 +69,8 @@ func unproven(tree fs.FS) ([]string, error) {
 	return complaints, nil
 }
 
-// requirement splits a row of the table into its number and its last cell.
-func requirement(line string) (id, cell string, ok bool) {
+// row splits a row of a table into its number and its last cell.
+func row(line string) (id, cell string, ok bool) {
 	line = strings.TrimSpace(line)
 	if !strings.HasPrefix(line, "|") || !strings.HasSuffix(line, "|") {
 		return "", "", false
@@ -67,7 +78,7 @@ func requirement(line string) (id, cell string, ok bool) {
 	const bar = "\x00" // stands for a bar that is escaped, and so is text
 	cells := strings.Split(strings.Trim(strings.ReplaceAll(line, `\|`, bar), "|"), "|")
 	id = strings.TrimSpace(cells[0])
-	if !regexp.MustCompile(`^[RB][0-9]+$`).MatchString(id) {
+	if !regexp.MustCompile(`^[A-Z]?[0-9]+$`).MatchString(id) {
 		return "", "", false
 	}
 	return id, strings.TrimSpace(strings.ReplaceAll(cells[len(cells)-1], bar, "|")), true
