@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -213,6 +215,63 @@ func TestPresent_rememberTheServersOfAZone(t *testing.T) {
 	known := s.zones["example.test."]
 	if len(known.servers) != 2 || time.Until(known.until) <= 0 {
 		t.Errorf("remembered %+v", known)
+	}
+}
+
+// The answer that ends the chain of CNAMEs tells the zone, and its servers are
+// looked up once for all names: each name costs the resolver one question.
+func TestPresent_asksTheResolverOnceForEachName(t *testing.T) {
+	t.Parallel()
+	r, first, second := newZone(t)
+	asked := count(t, r)
+	s := newSolver(r, both{first, second}, 5*time.Second)
+	var records []Record
+	for n := range 30 {
+		records = append(records, record(fmt.Sprintf("n%d.example.test", n), "value"))
+	}
+	located, err := s.Locate(t.Context(), records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Present(t.Context(), located); err != nil {
+		t.Fatal(err)
+	}
+	// Each of two name servers has addresses of two kinds.
+	if got, want := asked(), map[string]int{"CNAME": 30, "NS": 1, "A": 2, "AAAA": 2}; !maps.Equal(got, want) {
+		t.Errorf("asked %v, want %v", got, want)
+	}
+	if err := s.Withdraw(t.Context(), located); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.zoneOf) != 0 {
+		t.Errorf("zones of %d names are still remembered", len(s.zoneOf))
+	}
+}
+
+// count places a server before the resolver that counts questions by type.
+func count(t *testing.T, r *Resolver) func() map[string]int {
+	t.Helper()
+	var mu sync.Mutex
+	asked := map[string]int{}
+	before, behind := newServers(t, 1)[0], r.Servers[0]
+	c := talk(t, &Resolver{})
+	before.set(func(q, _ *dns.Msg) *dns.Msg {
+		mu.Lock()
+		asked[dns.TypeToString[q.Question[0].Qtype]]++
+		mu.Unlock()
+		answer, err := c.exchange(context.Background(), behind, q)
+		if err != nil {
+			t.Error(err)
+			return nil
+		}
+		answer.Id = q.Id
+		return answer
+	})
+	r.Servers = []string{before.addr}
+	return func() map[string]int {
+		mu.Lock()
+		defer mu.Unlock()
+		return maps.Clone(asked)
 	}
 }
 
