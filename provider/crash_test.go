@@ -64,7 +64,7 @@ func TestCrash_afterFinalizeTheNextApplyFindsTheCertificate(t *testing.T) {
 	if got := c.CA.Issued(); got != 1 {
 		t.Errorf("the CA issued %d certificates, want 1", got)
 	}
-	if got := c.CA.Count("order-plz"); got != 1 {
+	if got := c.CA.Placed(); got != 1 {
 		t.Errorf("%d orders, want 1", got)
 	}
 	c.must(0, "plan", "-detailed-exitcode")
@@ -114,7 +114,7 @@ func TestTwoMachines_shareOneOrder(t *testing.T) {
 	if got, want := there.must(0, "output", "-raw", "serial"), here.must(0, "output", "-raw", "serial"); got != want {
 		t.Errorf("the second machine has the certificate %s, the first %s", got, want)
 	}
-	if issued, orders := here.CA.Issued(), here.CA.Count("order-plz"); issued != 1 || orders != 1 {
+	if issued, orders := here.CA.Issued(), here.CA.Placed(); issued != 1 || orders != 1 {
 		t.Errorf("%d certificates of %d orders, want 1 of 1", issued, orders)
 	}
 	there.scan()
@@ -195,7 +195,7 @@ func TestInterrupt_whileWaitingForTheNameServers(t *testing.T) {
 	c.interrupt(t, command, done)
 	c.extra = nil
 	c.must(0, "apply", "-auto-approve")
-	if got := c.CA.Count("order-plz"); got != 1 {
+	if got := c.CA.Placed(); got != 1 {
 		t.Errorf("%d orders, want 1", got)
 	}
 }

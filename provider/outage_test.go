@@ -124,7 +124,7 @@ func TestAccRenewal_resumesAnOrderThatTakesLong(t *testing.T) {
 			),
 		},
 	)
-	if got := w.CA.Count("order-plz"); got != 1 {
+	if got := w.CA.Placed(); got != 1 {
 		t.Errorf("%d orders, want 1", got)
 	}
 }

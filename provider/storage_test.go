@@ -110,7 +110,7 @@ func TestStorage_postgresIsNeededOnlyWhereSomethingIsDue(t *testing.T) {
 	if got := c.must(0, "output", "-raw", "serial"); got == first {
 		t.Error("the certificate was not renewed when the database was back")
 	}
-	if issued, orders := c.CA.Issued(), c.CA.Count("order-plz"); issued != 2 || orders != 2 {
+	if issued, orders := c.CA.Issued(), c.CA.Placed(); issued != 2 || orders != 2 {
 		t.Errorf("%d certificates of %d orders, want 2 of 2", issued, orders)
 	}
 }
@@ -136,7 +136,7 @@ func TestStorage_twoMachinesShareOneOrderInPostgres(t *testing.T) {
 	if got, want := there.must(0, "output", "-raw", "serial"), here.must(0, "output", "-raw", "serial"); got != want {
 		t.Errorf("the second machine has the certificate %s, the first %s", got, want)
 	}
-	if issued, orders := here.CA.Issued(), here.CA.Count("order-plz"); issued != 1 || orders != 1 {
+	if issued, orders := here.CA.Issued(), here.CA.Placed(); issued != 1 || orders != 1 {
 		t.Errorf("%d certificates of %d orders, want 1 of 1", issued, orders)
 	}
 	there.scan()

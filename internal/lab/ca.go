@@ -50,7 +50,7 @@ func (l *Lab) startCA(context.Context) error {
 	authority := ca.New(logger, store, "", "ecdsa", 0, 1, map[string]ca.Profile{
 		"default": {Description: "the lab's only profile", ValidityPeriod: uint64(life / time.Second)},
 	})
-	validator := va.New(logger, 0, 0, false, l.DNS, store)
+	validator := va.New(logger, l.HTTPPort, l.TLSPort, false, l.DNS, store)
 	for id, key := range l.options.ExternalAccounts {
 		if err := store.AddExternalAccountKeyByID(id, key); err != nil {
 			return fmt.Errorf("add external account %s: %w", id, err)
@@ -112,8 +112,8 @@ func (w eagerWriter) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// count counts the requests by the first part of their path, and by "issued"
-// the finalize requests that were accepted.
+// count counts the requests by the first part of their path, and by "placed" and
+// "issued" the orders and finalize requests that were accepted.
 func (c *CA) count(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		recorder := &statusWriter{ResponseWriter: w, status: http.StatusOK}
@@ -122,7 +122,10 @@ func (c *CA) count(next http.Handler) http.Handler {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.counts[kind]++
-		if kind == "finalize-order" && recorder.status == http.StatusOK {
+		switch {
+		case kind == "order-plz" && recorder.status == http.StatusCreated:
+			c.counts["placed"]++
+		case kind == "finalize-order" && recorder.status == http.StatusOK:
 			c.counts["issued"]++
 		}
 	})
@@ -165,7 +168,7 @@ func (c *CA) Requests() (requests, suggestions int) {
 	defer c.mu.Unlock()
 	for kind, n := range c.counts {
 		switch kind {
-		case "issued":
+		case "placed", "issued":
 		case "draft-ietf-acme-ari-03":
 			suggestions += n
 		default:
@@ -182,6 +185,10 @@ func (c *CA) Count(kind string) int {
 	defer c.mu.Unlock()
 	return c.counts[kind]
 }
+
+// Placed returns how many orders the CA has taken. It is asked more often: now
+// and then it does not accept a good nonce.
+func (c *CA) Placed() int { return c.Count("placed") }
 
 // Issued returns how many certificates the CA has made.
 func (c *CA) Issued() int { return c.Count("issued") }
