@@ -76,6 +76,7 @@ func (r *renewalResource) nothingToPlan(ctx context.Context, request resource.Mo
 
 func (r *renewalResource) planCreate(ctx context.Context, m renewalModel, w wanted, complete bool, response *resource.ModifyPlanResponse) {
 	r.checkOrderable(ctx, m, response)
+	r.checkSuits(m, w, &response.Diagnostics)
 	if !complete || response.Diagnostics.HasError() {
 		return
 	}
@@ -103,6 +104,7 @@ func (r *renewalResource) planUpdate(ctx context.Context, prior renewalModel, m 
 	}
 	if reason != "" {
 		r.checkOrderable(ctx, *m, response)
+		r.checkSuits(*m, w, &response.Diagnostics)
 		current, err := prior.leaf()
 		keepKey := err == nil && w.intent("", current, prior.PrivateKeyID.ValueString()).KeyID != ""
 		m.unknownOutputs(keepKey)

@@ -214,12 +214,12 @@ func newZone(t testing.TB) (r *Resolver, first, second *nameserver) {
 	return &Resolver{Servers: []string{recursive.addr}, AuthoritativePort: number}, first, second
 }
 
-func newSolver(r *Resolver, p Publisher, patience time.Duration) *Solver {
-	return &Solver{Publisher: p, Resolver: r, Logger: slog.New(slog.DiscardHandler), Patience: patience}
+func newSolver(r *Resolver, p Publisher, patience time.Duration) *DNSSolver {
+	return &DNSSolver{Publisher: p, Resolver: r, Logger: slog.New(slog.DiscardHandler), Patience: patience}
 }
 
 func record(domain, value string) Record {
-	return Record{Domain: domain, Name: Name(domain), Target: Name(domain), Value: value}
+	return Record{Type: DNS01, Domain: domain, Name: Name(domain), Target: Name(domain), Value: value}
 }
 
 const token = "secret-token-of-the-responder"

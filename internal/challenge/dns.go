@@ -23,8 +23,8 @@ const (
 	defaultPatience = 2 * time.Minute
 )
 
-// Solver publishes records and waits until they are visible.
-type Solver struct {
+// DNSSolver publishes TXT records and waits until they are visible.
+type DNSSolver struct {
 	Publisher Publisher
 	Resolver  *Resolver
 	Logger    *slog.Logger
@@ -44,8 +44,11 @@ type knownZone struct {
 	until   time.Time
 }
 
-// Locate fills in the Target of each record by following CNAMEs.
-func (s *Solver) Locate(ctx context.Context, records []Record) ([]Record, error) {
+// Type implements Solver.
+func (s *DNSSolver) Type() string { return DNS01 }
+
+// Locate implements Locator by following CNAMEs.
+func (s *DNSSolver) Locate(ctx context.Context, records []Record) ([]Record, error) {
 	located := slices.Clone(records)
 	talk := s.Resolver.converse()
 	defer talk.close()
@@ -61,10 +64,9 @@ func (s *Solver) Locate(ctx context.Context, records []Record) ([]Record, error)
 	return located, group.Wait()
 }
 
-// Present publishes all records at once and returns when every authoritative
-// server of their zones answers with all values. On an error some records may
-// be published: call Withdraw.
-func (s *Solver) Present(ctx context.Context, records []Record) error {
+// Present implements Solver: it publishes all records at once and returns when
+// every authoritative server of their zones answers with all values.
+func (s *DNSSolver) Present(ctx context.Context, records []Record) error {
 	group, publishing := parallel(ctx)
 	for _, record := range records {
 		group.Go(func() error { return s.Publisher.Publish(publishing, record.Target, record.Value) })
@@ -87,8 +89,8 @@ func (s *Solver) Present(ctx context.Context, records []Record) error {
 	return group.Wait()
 }
 
-// Withdraw removes all records, going on past failures.
-func (s *Solver) Withdraw(ctx context.Context, records []Record) error {
+// Withdraw implements Solver.
+func (s *DNSSolver) Withdraw(ctx context.Context, records []Record) error {
 	failures := make([]error, len(records))
 	group := new(errgroup.Group)
 	group.SetLimit(maxParallel)
@@ -104,7 +106,7 @@ func (s *Solver) Withdraw(ctx context.Context, records []Record) error {
 }
 
 // await returns when every authoritative server answers with the record.
-func (s *Solver) await(ctx context.Context, talk *conversation, record Record) error {
+func (s *DNSSolver) await(ctx context.Context, talk *conversation, record Record) error {
 	wait := firstLook
 	var reason error
 	for {
@@ -129,7 +131,7 @@ func (s *Solver) await(ctx context.Context, talk *conversation, record Record) e
 
 // look asks all servers once. The laggard says which one does not have the
 // record; err, why the servers could not be found.
-func (s *Solver) look(ctx context.Context, talk *conversation, record Record) (laggard, err error) {
+func (s *DNSSolver) look(ctx context.Context, talk *conversation, record Record) (laggard, err error) {
 	servers, err := s.serversOf(ctx, talk, record.Target)
 	if err != nil {
 		return nil, err
@@ -143,7 +145,7 @@ func (s *Solver) look(ctx context.Context, talk *conversation, record Record) (l
 }
 
 // noteZone remembers the zone of a name, or forgets it when zone is empty.
-func (s *Solver) noteZone(name, zone string) {
+func (s *DNSSolver) noteZone(name, zone string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if zone == "" {
@@ -157,7 +159,7 @@ func (s *Solver) noteZone(name, zone string) {
 }
 
 // knownZone returns what is remembered of a zone, with its turn to be taken.
-func (s *Solver) knownZone(zone string) *knownZone {
+func (s *DNSSolver) knownZone(zone string) *knownZone {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.zones == nil {
@@ -171,7 +173,7 @@ func (s *Solver) knownZone(zone string) *knownZone {
 
 // serversOf finds the zone of a name, which Locate has mostly seen, and its
 // servers, which are asked for once for all names of the zone.
-func (s *Solver) serversOf(ctx context.Context, talk *conversation, name string) (servers []nameServer, err error) {
+func (s *DNSSolver) serversOf(ctx context.Context, talk *conversation, name string) (servers []nameServer, err error) {
 	s.mu.Lock()
 	zone, ok := s.zoneOf[name]
 	s.mu.Unlock()

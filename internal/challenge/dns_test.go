@@ -379,12 +379,3 @@ func TestResponder_endsWithItsContext(t *testing.T) {
 	cancel()
 	wantCanceled(t, done)
 }
-
-func TestDNSRecord(t *testing.T) {
-	// Computed from RFC 8555 §8.4: base64url(SHA-256("abc")).
-	got := DNSRecord("example.test", "abc")
-	want := Record{Domain: "example.test", Name: "_acme-challenge.example.test", Target: "_acme-challenge.example.test", Value: "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0"}
-	if got != want {
-		t.Errorf("%+v, want %+v", got, want)
-	}
-}
