@@ -135,6 +135,36 @@ func TestValidation_anOrderThatTakesLongIsAnsweredAgain(t *testing.T) {
 	}
 }
 
+// Two configurations of the provider are two processes, which want the same port
+// in one apply: they take turns.
+func TestValidation_twoConfigurationsTakeTurns(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t, lab.Options{}, `
+variable "http_01_listen" { type = string }
+provider "certificate" {
+  validation = { http_01 = { listen = var.http_01_listen } }
+}
+provider "certificate" {
+  alias      = "other"
+  validation = { http_01 = { listen = var.http_01_listen } }
+}
+resource "certificate_renewal" "one" {
+  count   = 3
+  domains = ["one${count.index}.example.test"]
+}
+resource "certificate_renewal" "other" {
+  count    = 3
+  provider = certificate.other
+  domains  = ["other${count.index}.example.test"]
+}
+`)
+	c.must(0, "apply", "-auto-approve")
+	if got := c.CA.Issued(); got != 6 {
+		t.Errorf("the CA issued %d certificates, want 6", got)
+	}
+	c.wantQuiet()
+}
+
 // notYet answers for a CA that takes a challenge and does not come to look.
 func notYet(ca http.Handler, w http.ResponseWriter, r *http.Request) {
 	nonce := httptest.NewRecorder()

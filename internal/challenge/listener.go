@@ -20,6 +20,8 @@ const (
 	headerTimeout = 5 * time.Second
 	answerTimeout = 10 * time.Second
 	maxHeader     = 8 << 10 // bytes
+	busyPatience  = 5 * time.Second
+	busyPause     = 100 * time.Millisecond
 )
 
 // ListenSolver answers challenges itself, at an address of this machine. It
@@ -58,17 +60,26 @@ func newListenSolver(kind, attribute, address string, logger *slog.Logger) *List
 func (s *ListenSolver) Type() string { return s.kind }
 
 // Present implements Solver. A handshake names the host and nothing else, so
-// where two orders validate one host the second waits for the first.
+// where two orders validate one host the second waits for the first. Where the
+// address is busy, another configuration of the provider may have it, in a
+// process of its own: that is over soon.
 func (s *ListenSolver) Present(ctx context.Context, records []Record) error {
+	began := time.Now()
 	for {
 		freed, err := s.tryPresent(ctx, records)
-		if freed == nil {
+		var again <-chan time.Time
+		switch {
+		case errors.Is(err, syscall.EADDRINUSE) && time.Since(began) < busyPatience:
+			s.logger.DebugContext(ctx, "wait for the address", "address", s.address)
+			again = time.After(busyPause)
+		case err != nil || freed == nil:
 			return err
 		}
 		select {
 		case <-freed:
+		case <-again:
 		case <-ctx.Done():
-			return fmt.Errorf("wait for another order that validates the same name: %w", ctx.Err())
+			return fmt.Errorf("wait until %s can be answered: %w", s.kind, ctx.Err())
 		}
 	}
 }

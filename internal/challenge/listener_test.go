@@ -316,13 +316,56 @@ func TestListenSolver_sharedByManyOrders(t *testing.T) {
 	wantNobody(t, s.address)
 }
 
+// Two configurations of the provider are two processes: they take turns.
+func TestListenSolver_waitsForAnotherProcess(t *testing.T) {
+	t.Parallel()
+	waits := make(chan struct{}, 100)
+	address := newAddress(t)
+	other := NewHTTPSolver(address, slog.New(slog.DiscardHandler))
+	s := NewHTTPSolver(address, slog.New(tell{slog.DiscardHandler, "wait for the address", waits}))
+	records := newRecords(t, HTTP01, "a.test")
+	if err := other.Present(t.Context(), records); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Present(t.Context(), records) }()
+	select {
+	case <-waits:
+	case err := <-done:
+		t.Fatalf("%v, want it to wait", err)
+	}
+	if err := other.Withdraw(t.Context(), records); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	_ = s.Withdraw(t.Context(), records)
+}
+
+// tell tells of records with a message.
+type tell struct {
+	slog.Handler
+	message string
+	heard   chan<- struct{}
+}
+
+func (h tell) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h tell) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == h.message {
+		h.heard <- struct{}{}
+	}
+	return nil
+}
+
 func TestListenSolver_saysWhatToDoAboutAnAddress(t *testing.T) {
 	t.Parallel()
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = busy.Close() }()
+	t.Cleanup(func() { _ = busy.Close() })
 	logger := slog.New(slog.DiscardHandler)
 	for sentence, test := range map[string]struct {
 		solver *ListenSolver
@@ -333,6 +376,7 @@ func TestListenSolver_saysWhatToDoAboutAnAddress(t *testing.T) {
 		"an address elsewhere": {NewHTTPSolver("192.0.2.1:8080", logger), []string{"192.0.2.1:8080", "this machine does not have the address", "validation.http_01.listen"}},
 	} {
 		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
 			records := newRecords(t, test.solver.Type(), "a.test")
 			wantParts(t, test.solver.Present(t.Context(), records), test.says...)
 			if err := test.solver.Withdraw(t.Context(), records); err != nil {
