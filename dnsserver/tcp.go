@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -16,6 +17,10 @@ import (
 // transferTimeout is how long one message may take to arrive once it has
 // begun, and one reply to leave.
 const transferTimeout = 5 * time.Second
+
+// firstRead is how much of a connection is read at once, in bytes: more than
+// most queries have.
+const firstRead = 512
 
 // connections counts open TCP connections, in all and by client, so that one
 // client cannot take every place (RFC 7766 §6.1, §10).
@@ -127,8 +132,8 @@ func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener) {
 // the client sends (RFC 7766 §6.2.1), until it is silent too long.
 func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 	defer func() { _ = conn.Close() }() // nothing is left to be sent
-	r := bufio.NewReader(conn)
-	buf := make([]byte, 2+tcpSize)
+	r := bufio.NewReaderSize(conn, firstRead)
+	var buf []byte // as long as the longest message so far
 	for {
 		msg, err := s.readMessage(ctx, conn, r, buf)
 		if err != nil {
@@ -142,21 +147,21 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 		if reply.wire == nil {
 			return
 		}
-		out := binary.BigEndian.AppendUint16(buf[:0], uint16(len(reply.wire)))
-		out = append(out, reply.wire...)
+		buf = binary.BigEndian.AppendUint16(msg[:0], uint16(len(reply.wire)))
+		buf = append(buf, reply.wire...)
 		if err := conn.SetWriteDeadline(time.Now().Add(transferTimeout)); err != nil {
 			return
 		}
-		if _, err := conn.Write(out); err != nil {
+		if _, err := conn.Write(buf); err != nil {
 			s.log.LogAttrs(ctx, slog.LevelDebug, "tcp write", slog.Any("error", err))
 			return
 		}
 	}
 }
 
-// readMessage waits for the next message (RFC 1035 §4.2.2). A client that is
-// silent too long, or takes too long over one message, is an error, and so is
-// a server that is shutting down.
+// readMessage waits for the next message (RFC 1035 §4.2.2) and reads it into
+// buf, or into a longer one. A client that is silent too long, or takes too long
+// over one message, is an error, and so is a server that is shutting down.
 func (s *Server) readMessage(ctx context.Context, conn net.Conn, r *bufio.Reader, buf []byte) ([]byte, error) {
 	if err := conn.SetReadDeadline(time.Now().Add(s.idleTimeout)); err != nil {
 		return nil, err
@@ -175,10 +180,12 @@ func (s *Server) readMessage(ctx context.Context, conn net.Conn, r *bufio.Reader
 			return nil, err
 		}
 	}
-	if _, err := io.ReadFull(r, buf[:2]); err != nil {
+	length := slices.Grow(buf[:0], 2)[:2]
+	if _, err := io.ReadFull(r, length); err != nil {
 		return nil, err
 	}
-	msg := buf[2 : 2+int(binary.BigEndian.Uint16(buf))]
+	size := int(binary.BigEndian.Uint16(length))
+	msg := slices.Grow(length[:0], size)[:size]
 	if _, err := io.ReadFull(r, msg); err != nil {
 		return nil, err
 	}

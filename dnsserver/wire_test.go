@@ -262,6 +262,10 @@ func TestWire_row10_pipelining(t *testing.T) {
 	for i := range 50 {
 		m := ask("www.example.com. A")
 		m.Id = uint16(i)
+		if i%3 == 0 { // messages of many sizes share a buffer
+			m.SetEdns0(1232, false)
+			m.IsEdns0().Option = append(m.IsEdns0().Option, &dns.EDNS0_PADDING{Padding: make([]byte, (50-i)*1000)})
+		}
 		requests = append(requests, wire(t, m))
 	}
 	writeTCP(t, conn, requests...) // all in one write

@@ -9,8 +9,9 @@ import (
 )
 
 var (
-	_ custody.Store = noStore{}
-	_ issuer.Solver = noSolver{}
+	_ custody.Store     = noStore{}
+	_ issuer.Solver     = noSolver{}
+	_ challenge.Locator = noSolver{}
 )
 
 // noStore stands for a storage that is not there, and says why to whoever needs
@@ -25,6 +26,8 @@ func (s noStore) Lock(context.Context, string) (func() error, error) { return ni
 
 // noSolver stands for a validation that is not configured.
 type noSolver struct{ why error }
+
+func (s noSolver) Type() string { return challenge.DNS01 } // which every CA offers
 
 func (s noSolver) Locate(context.Context, []challenge.Record) ([]challenge.Record, error) {
 	return nil, s.why

@@ -70,7 +70,7 @@ func factsOf(c *x509.Certificate) certificateFacts {
 		algorithm = c.PublicKeyAlgorithm.String()
 	}
 	return certificateFacts{
-		Names: textList(pki.Names(c)), IPAddresses: textList(addresses),
+		Names: textList(pki.DNSNames(c)), IPAddresses: textList(addresses),
 		Subject: types.StringValue(c.Subject.String()), Issuer: types.StringValue(c.Issuer.String()),
 		SerialNumber: types.StringValue(pki.Serial(c)), Fingerprint: types.StringValue(pki.Fingerprint(c)),
 		NotBefore: timestamp(c.NotBefore), NotAfter: timestamp(c.NotAfter),

@@ -49,8 +49,10 @@ func (p *certificateProvider) issuerKinds() []kind.Kind[issuer.Config, schema.At
 	return []kind.Kind[issuer.Config, schema.Attribute]{acme.Kind(p.options.Getenv)}
 }
 
-func (p *certificateProvider) validationKinds() []kind.Kind[challenge.Publisher, schema.Attribute] {
-	return []kind.Kind[challenge.Publisher, schema.Attribute]{challenge.ResponderKind(p.options.Getenv)}
+func (p *certificateProvider) validationKinds() []kind.Kind[challenge.Config, schema.Attribute] {
+	return []kind.Kind[challenge.Config, schema.Attribute]{
+		challenge.ResponderKind(p.options.Getenv), challenge.HTTPKind(p.options.Getenv), challenge.TLSKind(p.options.Getenv),
+	}
 }
 
 func (p *certificateProvider) storageKinds() []kind.Kind[custody.Store, schema.Attribute] {
@@ -110,7 +112,7 @@ func (p *certificateProvider) Schema(_ context.Context, _ provider.SchemaRequest
 			},
 			"validation": schema.SingleNestedAttribute{
 				Optional:            true,
-				MarkdownDescription: "How validation records get published, for all renewals. Default: `responder` with what the environment says.",
+				MarkdownDescription: "How control over the names is proved to the CAs, for all renewals: one of `" + strings.Join(kind.Names(validation), "`, `") + "`. Default: the one that the environment says something of.",
 				Attributes:          validationBlocks,
 				Validators:          []validator.Object{kind.AtMostOne(kind.Names(validation))},
 			},
@@ -257,29 +259,30 @@ func (p *certificateProvider) defaultStorage(at path.Path, diags *diag.Diagnosti
 	return store
 }
 
-// configureValidation prepares the solver.
+// configureValidation prepares the solver; nothing is opened or asked before the
+// first challenge.
 func (p *certificateProvider) configureValidation(ctx context.Context, configured types.Object, s *services, diags *diag.Diagnostics) issuer.Solver {
 	if hasUnknown(configured) {
 		return noSolver{errSolverUnknown}
 	}
 	at := path.Root("validation")
-	name, publisher, more := kind.New(ctx, p.validationKinds(), at, configured)
+	name, config, more := kind.New(ctx, p.validationKinds(), at, configured)
 	diags.Append(more...)
 	if name == "" {
 		var err error
-		if publisher, err = challenge.ResponderFromEnvironment(p.options.Getenv); err != nil {
+		if config, err = challenge.FromEnvironment(p.options.Getenv); err != nil {
 			return noSolver{err}
 		}
 	}
-	if publisher == nil {
+	if config == nil {
 		return noSolver{errNoSolver}
 	}
-	resolver, err := p.resolver(ctx, configured)
+	solver, err := config.Open(func() (*challenge.Resolver, error) { return p.resolver(ctx, configured) }, s.logger)
 	if err != nil {
 		diags.AddAttributeError(at.AtName("resolvers"), "No usable DNS resolvers", err.Error()+".")
 		return noSolver{err}
 	}
-	return &challenge.Solver{Publisher: publisher, Resolver: resolver, Logger: s.logger}
+	return solver
 }
 
 // resolver asks the configured resolvers. In the lab, where those are on this

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/certiform/terraform-provider-certificate/internal/challenge"
 	"github.com/certiform/terraform-provider-certificate/internal/order"
 )
 
@@ -49,11 +50,20 @@ func (m *renewalModel) setOpen(j order.Journal) {
 	records := make([]map[string]attr.Value, len(j.Records))
 	for n, r := range j.Records {
 		records[n] = map[string]attr.Value{
-			"domain": types.StringValue(r.Domain), "name": types.StringValue(r.Name), "type": types.StringValue("TXT"),
+			"domain": types.StringValue(r.Domain), "name": types.StringValue(r.Name), "type": types.StringValue(recordTypeOf(r)),
 			"value": types.StringValue(r.Value), "target": types.StringValue(r.Target),
 		}
 	}
 	m.ValidationRecords = listOf(recordType(), records)
+}
+
+// recordTypeOf is what people call a record by. Records of older journals say
+// nothing, and are of DNS.
+func recordTypeOf(r order.Record) string {
+	if r.Type == "" || r.Type == challenge.DNS01 {
+		return "TXT"
+	}
+	return r.Type
 }
 
 // noOpenOrder empties what describes an unfinished order.

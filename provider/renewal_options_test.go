@@ -223,7 +223,7 @@ func TestAccFailover_neverAfterARejection(t *testing.T) {
 	w := newWorld(t, lab.Options{})
 	w.environment["CERTIFICATE_ACME_CA_BUNDLE_PEM"] += strict.environment["CERTIFICATE_ACME_CA_BUNDLE_PEM"]
 	w.test(t, resource.TestStep{Config: twoIssuers(w, strict.DirectoryURL), ExpectError: anywhere("not this name (rejectedIdentifier)")})
-	if got := w.CA.Count("order-plz"); got != 0 {
+	if got := w.CA.Placed(); got != 0 {
 		t.Errorf("%d orders at the second CA, want none", got)
 	}
 }

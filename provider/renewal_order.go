@@ -41,6 +41,11 @@ func (r *renewalResource) obtain(ctx context.Context, m *renewalModel, w wanted,
 	if err != nil {
 		return err
 	}
+	for _, name := range w.names { // the plan may not have known the validation
+		if err := r.services.suits(name); err != nil {
+			return err
+		}
+	}
 	for range maxAdoptions {
 		j, name, adopted, err := r.orderFrom(ctx, candidates, *m, w, diags)
 		if err != nil {

@@ -44,12 +44,12 @@ func renewalOutputs(attributes map[string]schema.Attribute) map[string]schema.At
 		"deadline": "Until when (RFC 3339, UTC); null where nobody says.",
 		"detail":   "What to do.",
 	})
-	attributes["validation_records"] = nestedList("The records published for an unfinished order; empty when there is none.", map[string]string{
-		"domain": "The name that is validated.",
-		"name":   "Where the CA looks.",
-		"type":   "`TXT`.",
-		"value":  "The text of the record.",
-		"target": "Where `name` leads after CNAMEs, and the record is written.",
+	attributes["validation_records"] = nestedList("What is published for an unfinished order; empty when there is none.", map[string]string{
+		"domain": "The name or address that is validated.",
+		"name":   "Where the CA looks: the name of a TXT record, the URL of a file, or the server name of a handshake.",
+		"type":   "`TXT`, `http-01` or `tls-alpn-01`.",
+		"value":  "The text of the record or the file, or the digest that the handshake shows, in hex.",
+		"target": "Where `name` leads and the record is written: the name after CNAMEs, or the file.",
 	})
 	previous := map[string]schema.Attribute{}
 	for name, description := range map[string]string{

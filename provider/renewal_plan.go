@@ -67,6 +67,7 @@ func (r *renewalResource) stays(ctx context.Context, m renewalModel) bool {
 
 func (r *renewalResource) planCreate(ctx context.Context, m renewalModel, w wanted, complete bool, response *resource.ModifyPlanResponse) {
 	r.checkOrderable(ctx, m, response)
+	r.checkSuits(m, w, &response.Diagnostics)
 	if !complete || response.Diagnostics.HasError() {
 		return
 	}
@@ -100,6 +101,7 @@ func (r *renewalResource) planUpdate(ctx context.Context, prior renewalModel, m 
 	if reason != "" {
 		r.checkOrderable(ctx, *m, response)
 		r.checkTerm(ctx, *m, w, response)
+		r.checkSuits(*m, w, &response.Diagnostics)
 		current, err := prior.leaf()
 		keepKey := err == nil && w.intent("", current, prior.PrivateKeyID.ValueString()).KeyID != ""
 		m.unknownOutputs(keepKey)

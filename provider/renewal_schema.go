@@ -26,7 +26,7 @@ func (r *renewalResource) Schema(_ context.Context, _ resource.SchemaRequest, re
 		Attributes: renewalOutputs(map[string]schema.Attribute{
 			"domains": schema.SetAttribute{
 				Optional: true, ElementType: types.StringType,
-				MarkdownDescription: "DNS names of the certificate; wildcards as `*.example.com`, IDNs as people write them. Default: the names of `csr_pem` or `original_certificate_pem`. Changing the names orders a new certificate in place, the old one stays valid.",
+				MarkdownDescription: "DNS names and IP addresses of the certificate; wildcards as `*.example.com`, IDNs as people write them. Wildcards need validation by DNS, addresses validation by `http_01` or `tls_alpn_01`. Default: the names of `csr_pem` or `original_certificate_pem`. Changing the names orders a new certificate in place, the old one stays valid.",
 			},
 			"original_certificate_pem": schema.StringAttribute{
 				Optional:            true,

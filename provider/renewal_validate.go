@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -70,8 +71,29 @@ func validateDomains(domains types.Set, response *resource.ValidateConfigRespons
 		if !ok || domain.IsUnknown() {
 			continue
 		}
-		if _, err := pki.NormalizeName(domain.ValueString()); err != nil {
+		if _, err := pki.NormalizeIdentifier(domain.ValueString()); err != nil {
 			response.Diagnostics.AddAttributeError(path.Root("domains").AtSetValue(domain), "Not a name for a certificate", err.Error()+".")
+		}
+	}
+}
+
+// checkSuits refuses a plan whose apply would order what the provider's
+// validation cannot prove control over.
+func (r *renewalResource) checkSuits(m renewalModel, w wanted, diags *diag.Diagnostics) {
+	if r.services == nil {
+		return
+	}
+	at := path.Root("domains")
+	switch {
+	case !m.Domains.IsNull():
+	case !m.CSR.IsNull():
+		at = path.Root("csr_pem")
+	default:
+		at = path.Root("original_certificate_pem")
+	}
+	for _, name := range w.names {
+		if err := r.services.suits(name); err != nil {
+			diags.AddAttributeError(at, "The name cannot be validated", err.Error()+".")
 		}
 	}
 }

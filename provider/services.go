@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/certiform/terraform-provider-certificate/internal/challenge"
 	"github.com/certiform/terraform-provider-certificate/internal/custody"
 	"github.com/certiform/terraform-provider-certificate/internal/deploy"
 	"github.com/certiform/terraform-provider-certificate/internal/issuer"
@@ -104,7 +105,7 @@ func (s *services) checkClock(name string, open issuer.Issuer, diags *diag.Diagn
 var (
 	errStoreUnknown  = errors.New("the provider's storage is not known yet: it depends on something that is not applied")
 	errSolverUnknown = errors.New("the provider's validation is not known yet: it depends on something that is not applied")
-	errNoSolver      = errors.New("the provider's validation is not configured: add validation = { responder = { url = …, token = … } } to it")
+	errNoSolver      = errors.New("the provider's validation is not configured: add validation = { responder = { url = …, token = … } } to it, or http_01 or tls_alpn_01")
 )
 
 // ready returns what keeps orders from being placed with an issuer.
@@ -116,6 +117,15 @@ func (s *services) ready(name string) error {
 		return absent.why
 	}
 	return s.issuers[name].Ready()
+}
+
+// suits returns why a name cannot be validated in the configured way; nil also
+// where that is not known.
+func (s *services) suits(name string) error {
+	if _, absent := s.solver.(noSolver); absent {
+		return nil
+	}
+	return challenge.Suits(s.solver.Type(), name)
 }
 
 func quoted(names []string) string {

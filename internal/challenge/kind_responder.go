@@ -22,8 +22,8 @@ const (
 
 // ResponderKind describes the companion responder in the provider's
 // configuration.
-func ResponderKind(getenv func(string) string) kind.Kind[Publisher, schema.Attribute] {
-	return kind.Kind[Publisher, schema.Attribute]{
+func ResponderKind(getenv func(string) string) kind.Kind[Config, schema.Attribute] {
+	return kind.Kind[Config, schema.Attribute]{
 		Name:    "responder",
 		Summary: "Publish through `certificate-dns`, the companion DNS server.",
 		Attributes: map[string]schema.Attribute{
@@ -36,7 +36,7 @@ func ResponderKind(getenv func(string) string) kind.Kind[Publisher, schema.Attri
 				MarkdownDescription: fmt.Sprintf("Token for the API; never stored in state or plan. Environment: `%s`.", EnvResponderToken),
 			},
 		},
-		New: func(ctx context.Context, at path.Path, object types.Object) (Publisher, diag.Diagnostics) {
+		New: func(ctx context.Context, at path.Path, object types.Object) (Config, diag.Diagnostics) {
 			var b struct {
 				URL   types.String `tfsdk:"url"`
 				Token types.String `tfsdk:"token"`
@@ -57,22 +57,17 @@ func ResponderKind(getenv func(string) string) kind.Kind[Publisher, schema.Attri
 				diags.AddAttributeError(at.AtName(attribute), "No usable responder", err.Error()+".")
 				return nil, diags
 			}
-			return responder, diags
+			return publishing{responder}, diags
 		},
 	}
 }
 
-// ResponderFromEnvironment is the responder when no validation is configured;
-// nil when the environment names none.
-func ResponderFromEnvironment(getenv func(string) string) (Publisher, error) {
-	if getenv(EnvResponderURL) == "" {
-		return nil, nil
-	}
+func responderFromEnvironment(getenv func(string) string) (Config, error) {
 	responder, _, err := newResponderFrom(getenv(EnvResponderURL), getenv(EnvResponderToken))
 	if err != nil {
 		return nil, err
 	}
-	return responder, nil
+	return publishing{responder}, nil
 }
 
 // newResponderFrom checks url and token; attribute names the wrong one.

@@ -8,15 +8,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/miekg/dns"
 )
 
-const (
-	queryTimeout = 3 * time.Second
-	maxCNAMEs    = 10
-)
+const maxCNAMEs = 10
 
 // errNoName says that DNS has no such name at all (NXDOMAIN).
 var errNoName = errors.New("the name does not exist")
@@ -45,51 +41,12 @@ func SystemResolver() (*Resolver, error) {
 	return r, nil
 }
 
-// exchange asks one server: over UDP, and over TCP when the answer is
-// truncated.
-func (r *Resolver) exchange(ctx context.Context, server string, question *dns.Msg) (*dns.Msg, error) {
-	limited, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	for _, network := range []string{"udp", "tcp"} {
-		answer, err := r.ask(limited, network, server, question)
-		switch {
-		case err == nil && !answer.Truncated:
-			return answer, nil
-		case err == nil:
-			continue
-		case ctx.Err() != nil:
-			return nil, ctx.Err() // the rest would be about the connection
-		case limited.Err() != nil:
-			return nil, fmt.Errorf("no answer within %s", queryTimeout)
-		default:
-			return nil, err
-		}
-	}
-	return nil, fmt.Errorf("%s answers truncated over TCP", server)
-}
-
-// ask sends a question once, over a connection that is closed when ctx ends:
-// the library would look at its deadline only, and fail before it has passed.
-func (r *Resolver) ask(ctx context.Context, network, server string, question *dns.Msg) (*dns.Msg, error) {
-	client := &dns.Client{Net: network, Timeout: 2 * queryTimeout, Dialer: &r.dialer}
-	connection, err := client.DialContext(ctx, server)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = connection.Close() }()
-	stop := context.AfterFunc(ctx, func() { _ = connection.Close() })
-	defer stop()
-	answer, _, err := client.ExchangeWithConnContext(context.WithoutCancel(ctx), question, connection)
-	return answer, err
-}
-
 // lookup asks the resolvers in turn until one answers.
-func (r *Resolver) lookup(ctx context.Context, name string, kind uint16) (*dns.Msg, error) {
-	question := new(dns.Msg).SetQuestion(dns.Fqdn(name), kind)
-	question.SetEdns0(1232, false)
+func (c *conversation) lookup(ctx context.Context, name string, kind uint16) (*dns.Msg, error) {
+	question := newQuestion(name, kind)
 	var failures []error
-	for _, server := range r.Servers {
-		answer, err := r.exchange(ctx, server, question)
+	for _, server := range c.Servers {
+		answer, err := c.exchange(ctx, server, question)
 		switch {
 		case err != nil:
 			failures = append(failures, fmt.Errorf("ask %s: %w", server, err))
@@ -110,23 +67,21 @@ func (r *Resolver) lookup(ctx context.Context, name string, kind uint16) (*dns.M
 	return nil, fmt.Errorf("look up %s %s: %w; check validation.resolvers", dns.TypeToString[kind], name, errors.Join(failures...))
 }
 
-// Follow returns the name a chain of CNAME records leads to, without the
-// trailing dot; the name itself when there is none.
-func (r *Resolver) Follow(ctx context.Context, name string) (string, error) {
+// follow returns the name a chain of CNAME records leads to, without the
+// trailing dot; the name itself when there is none. The answer that ends the
+// chain mostly says in which zone the name lies; zone is empty where not.
+func (c *conversation) follow(ctx context.Context, name string) (target, zone string, err error) {
 	for current, hops := name, 0; ; hops++ {
-		answer, err := r.lookup(ctx, current, dns.TypeCNAME)
+		answer, err := c.lookup(ctx, current, dns.TypeCNAME)
 		if err != nil && !errors.Is(err, errNoName) {
-			return "", err
+			return "", "", err
 		}
-		next := ""
-		if answer != nil {
-			next = cnameOf(answer.Answer, current)
-		}
+		next := cnameOf(answer.Answer, current)
 		if next == "" {
-			return current, nil
+			return current, zoneOf(answer, dns.Fqdn(current)), nil
 		}
 		if hops == maxCNAMEs {
-			return "", fmt.Errorf("follow the CNAME records of %s: more than %d, is there a loop?", name, maxCNAMEs)
+			return "", "", fmt.Errorf("follow the CNAME records of %s: more than %d, is there a loop?", name, maxCNAMEs)
 		}
 		current = next
 	}
@@ -141,18 +96,16 @@ func cnameOf(records []dns.RR, name string) string {
 	return ""
 }
 
-// Zone returns the zone a name lies in: the nearest ancestor, or the name
+// zone returns the zone a name lies in: the nearest ancestor, or the name
 // itself, with an SOA record.
-func (r *Resolver) Zone(ctx context.Context, name string) (string, error) {
+func (c *conversation) zone(ctx context.Context, name string) (string, error) {
 	for ancestor := dns.Fqdn(name); ancestor != "."; {
-		answer, err := r.lookup(ctx, ancestor, dns.TypeSOA)
+		answer, err := c.lookup(ctx, ancestor, dns.TypeSOA)
 		if err != nil && !errors.Is(err, errNoName) {
 			return "", err
 		}
-		for _, record := range slices.Concat(answer.Answer, answer.Ns) {
-			if soa, ok := record.(*dns.SOA); ok && dns.IsSubDomain(soa.Hdr.Name, ancestor) {
-				return strings.ToLower(soa.Hdr.Name), nil
-			}
+		if zone := zoneOf(answer, ancestor); zone != "" {
+			return zone, nil
 		}
 		_, end := dns.NextLabel(ancestor, 0)
 		if end {
@@ -164,6 +117,18 @@ func (r *Resolver) Zone(ctx context.Context, name string) (string, error) {
 	return "", fmt.Errorf("find the zone of %s: no SOA record at it or above", name)
 }
 
+// zoneOf is the owner of the SOA record that an answer about a name has, or
+// gives as the reason why it has nothing else (RFC 2308 §3). That of a zone
+// elsewhere is not believed.
+func zoneOf(answer *dns.Msg, name string) string {
+	for _, record := range slices.Concat(answer.Answer, answer.Ns) {
+		if soa, ok := record.(*dns.SOA); ok && dns.IsSubDomain(soa.Hdr.Name, name) {
+			return strings.ToLower(soa.Hdr.Name)
+		}
+	}
+	return ""
+}
+
 // nameServer is one authoritative server with all its addresses (host:port).
 type nameServer struct {
 	name      string
@@ -171,8 +136,8 @@ type nameServer struct {
 }
 
 // nameServers lists the authoritative servers of a zone.
-func (r *Resolver) nameServers(ctx context.Context, zone string) ([]nameServer, error) {
-	answer, err := r.lookup(ctx, zone, dns.TypeNS)
+func (c *conversation) nameServers(ctx context.Context, zone string) ([]nameServer, error) {
+	answer, err := c.lookup(ctx, zone, dns.TypeNS)
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +147,7 @@ func (r *Resolver) nameServers(ctx context.Context, zone string) ([]nameServer, 
 		if !ok {
 			continue
 		}
-		addresses, err := r.addresses(ctx, ns.Ns)
+		addresses, err := c.addresses(ctx, ns.Ns)
 		if err != nil {
 			return nil, fmt.Errorf("find the name server %s of %s: %w", ns.Ns, zone, err)
 		}
@@ -194,11 +159,11 @@ func (r *Resolver) nameServers(ctx context.Context, zone string) ([]nameServer, 
 	return servers, nil
 }
 
-func (r *Resolver) addresses(ctx context.Context, host string) ([]string, error) {
-	port := strconv.Itoa(r.AuthoritativePort)
+func (c *conversation) addresses(ctx context.Context, host string) ([]string, error) {
+	port := strconv.Itoa(c.AuthoritativePort)
 	var addresses []string
 	for _, kind := range []uint16{dns.TypeA, dns.TypeAAAA} {
-		answer, err := r.lookup(ctx, host, kind)
+		answer, err := c.lookup(ctx, host, kind)
 		if errors.Is(err, errNoName) {
 			return nil, err
 		}

@@ -1,13 +1,9 @@
 package challenge
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/miekg/dns"
 )
@@ -21,7 +17,7 @@ func TestFollow(t *testing.T) {
 	for n := range 11 {
 		server.add(t, fmt.Sprintf("chain%d.test. CNAME chain%d.test.", n, n+1))
 	}
-	r := &Resolver{Servers: []string{server.addr}}
+	r := talk(t, &Resolver{Servers: []string{server.addr}})
 	for sentence, test := range map[string]struct{ name, want, problem string }{
 		"no CNAME":                      {"here.test", "here.test", ""},
 		"no such name":                  {"_acme-challenge.new.test", "_acme-challenge.new.test", ""},
@@ -34,7 +30,7 @@ func TestFollow(t *testing.T) {
 		"a name that leads to itself":   {"self.test", "", "is there a loop?"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			got, err := r.Follow(t.Context(), test.name)
+			got, _, err := r.follow(t.Context(), test.name)
 			if got != test.want || (err == nil) != (test.problem == "") {
 				t.Errorf("%q, %v, want %q", got, err, test.want)
 			}
@@ -52,13 +48,13 @@ func TestLookup_asksTheNextResolver(t *testing.T) {
 	servers[1].set(func(_, answer *dns.Msg) *dns.Msg { answer.Rcode = dns.RcodeRefused; return answer })
 	servers[2].add(t, "a.test. CNAME b.test.")
 	all := &Resolver{Servers: []string{servers[0].addr, servers[1].addr, servers[2].addr}}
-	if got, err := all.Follow(t.Context(), "a.test"); got != "b.test" || err != nil {
+	if got, _, err := talk(t, all).follow(t.Context(), "a.test"); got != "b.test" || err != nil {
 		t.Errorf("%q, %v, want b.test", got, err)
 	}
 	failing := &Resolver{Servers: all.Servers[:2]}
-	_, err := failing.Follow(t.Context(), "a.test")
+	_, _, err := talk(t, failing).follow(t.Context(), "a.test")
 	wantParts(t, err, servers[0].addr, "SERVFAIL", servers[1].addr, "REFUSED", "CNAME a.test")
-	_, err = (&Resolver{}).Follow(t.Context(), "a.test")
+	_, _, err = talk(t, &Resolver{}).follow(t.Context(), "a.test")
 	wantParts(t, err, "no resolver is known")
 }
 
@@ -67,7 +63,7 @@ func TestZone(t *testing.T) {
 	server := newServers(t, 1)[0]
 	server.add(t, "Example.test."+soa, "www.example.test. A 192.0.2.1")
 	silent := newServers(t, 1)[0] // knows of no zone
-	r := &Resolver{Servers: []string{server.addr}}
+	r := talk(t, &Resolver{Servers: []string{server.addr}})
 	for name, want := range map[string]string{
 		"example.test":                         "example.test.",
 		"www.example.test":                     "example.test.",
@@ -75,11 +71,11 @@ func TestZone(t *testing.T) {
 		"_acme-challenge.not.yet.example.test": "example.test.",
 		"_ACME-Challenge.EXAMPLE.test.":        "example.test.",
 	} {
-		if got, err := r.Zone(t.Context(), name); got != want || err != nil {
+		if got, err := r.zone(t.Context(), name); got != want || err != nil {
 			t.Errorf("%s: %q, %v, want %q", name, got, err, want)
 		}
 	}
-	_, err := (&Resolver{Servers: []string{silent.addr}}).Zone(t.Context(), "a.b.test")
+	_, err := talk(t, &Resolver{Servers: []string{silent.addr}}).zone(t.Context(), "a.b.test")
 	wantParts(t, err, "a.b.test", "no SOA record")
 }
 
@@ -89,8 +85,8 @@ func TestZone_climbsWhereTheSOAIsMissing(t *testing.T) {
 	server := newServers(t, 1)[0]
 	server.add(t, "example.test."+soa)
 	server.set(func(_, answer *dns.Msg) *dns.Msg { answer.Ns = nil; return answer })
-	r := &Resolver{Servers: []string{server.addr}}
-	if got, err := r.Zone(t.Context(), "_acme-challenge.a.b.example.test"); got != "example.test." || err != nil {
+	r := talk(t, &Resolver{Servers: []string{server.addr}})
+	if got, err := r.zone(t.Context(), "_acme-challenge.a.b.example.test"); got != "example.test." || err != nil {
 		t.Errorf("%q, %v, want example.test.", got, err)
 	}
 }
@@ -110,22 +106,23 @@ func TestZone_ignoresAForeignSOA(t *testing.T) {
 		}
 		return answer
 	})
-	r := &Resolver{Servers: []string{server.addr}}
-	if got, err := r.Zone(t.Context(), "www.example.test"); got != "example.test." || err != nil {
+	r := talk(t, &Resolver{Servers: []string{server.addr}})
+	if got, err := r.zone(t.Context(), "www.example.test"); got != "example.test." || err != nil {
 		t.Errorf("%q, %v, want example.test.", got, err)
 	}
 }
 
 func TestZone_realResponder(t *testing.T) {
 	t.Parallel()
-	_, _, r := newCompanion(t)
-	if got, err := r.Zone(t.Context(), "_acme-challenge.not.yet.auth.test"); got != "auth.test." || err != nil {
+	_, _, resolver := newCompanion(t)
+	r := talk(t, resolver)
+	if got, err := r.zone(t.Context(), "_acme-challenge.not.yet.auth.test"); got != "auth.test." || err != nil {
 		t.Errorf("%q, %v, want auth.test.", got, err)
 	}
-	if got, err := r.Follow(t.Context(), "_acme-challenge.linked.auth.test"); got != "here.auth.test" || err != nil {
+	if got, _, err := r.follow(t.Context(), "_acme-challenge.linked.auth.test"); got != "here.auth.test" || err != nil {
 		t.Errorf("%q, %v, want here.auth.test", got, err)
 	}
-	if _, err := r.Follow(t.Context(), "_acme-challenge.loop.auth.test"); err == nil {
+	if _, _, err := r.follow(t.Context(), "_acme-challenge.loop.auth.test"); err == nil {
 		t.Error("a loop was followed to an end")
 	}
 }
@@ -135,7 +132,7 @@ func TestNameServers(t *testing.T) {
 	server := newServers(t, 1)[0]
 	server.add(t, "good.test. NS ns1.test.", "ns1.test. A 127.0.0.2", "ns1.test. AAAA ::2",
 		"gone.test. NS nowhere.test.", "bare.test. NS bare-ns.test.", "bare-ns.test. TXT x", "none.test. TXT x")
-	r := &Resolver{Servers: []string{server.addr}, AuthoritativePort: 5}
+	r := talk(t, &Resolver{Servers: []string{server.addr}, AuthoritativePort: 5})
 	servers, err := r.nameServers(t.Context(), "good.test.")
 	if got, want := fmt.Sprint(servers), "[{ns1.test. [127.0.0.2:5 [::2]:5]}]"; got != want || err != nil {
 		t.Errorf("%s, %v, want %s", got, err, want)
@@ -148,45 +145,12 @@ func TestNameServers(t *testing.T) {
 	wantParts(t, err, "none.test.", "no NS records")
 }
 
-func TestExchange_truncatedAnswers(t *testing.T) {
-	t.Parallel()
-	server := newServers(t, 1)[0]
-	for n := range 40 {
-		server.put("big.test", fmt.Sprintf("%d-%s", n, strings.Repeat("x", 60)))
-	}
-	question := new(dns.Msg).SetQuestion("big.test.", dns.TypeTXT)
-	answer, err := (&Resolver{}).exchange(t.Context(), server.addr, question)
-	if err != nil || len(answer.Answer) != 40 {
-		t.Fatalf("%v, want 40 records", err)
-	}
-	if server.asked != 2 {
-		t.Errorf("%d questions, want one over UDP and one over TCP", server.asked)
-	}
-	server.set(func(_, answer *dns.Msg) *dns.Msg { answer.Truncated = true; return answer })
-	_, err = (&Resolver{}).exchange(t.Context(), server.addr, question)
-	wantParts(t, err, "truncated over TCP", server.addr)
-}
-
-func TestExchange_endsWithItsContext(t *testing.T) {
-	t.Parallel()
-	server := newServers(t, 1)[0]
-	server.set(func(*dns.Msg, *dns.Msg) *dns.Msg { return nil })
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() {
-		_, err := (&Resolver{}).exchange(ctx, server.addr, new(dns.Msg).SetQuestion("a.test.", dns.TypeTXT))
-		done <- err
-	}()
-	<-server.seen
-	cancel()
-	select {
-	case err := <-done:
-		if !errors.Is(err, context.Canceled) {
-			t.Errorf("%v, want %v", err, context.Canceled)
-		}
-	case <-time.After(time.Second):
-		t.Fatal("it goes on a second after it was cancelled")
-	}
+// talk opens a conversation for the length of a test.
+func talk(t testing.TB, r *Resolver) *conversation {
+	t.Helper()
+	c := r.converse()
+	t.Cleanup(c.close)
+	return c
 }
 
 // unreachable makes a resolver that has no route to some addresses.

@@ -35,6 +35,11 @@ type nameserver struct {
 	asked   int                               // TXT questions
 	seen    chan struct{}                     // one for each of them
 	twist   func(q, answer *dns.Msg) *dns.Msg // may replace the answer; nil as a result: no answer
+	clients map[string]bool                   // where questions came from
+}
+
+func newNameserver(addr string) *nameserver {
+	return &nameserver{addr: addr, records: map[string][]dns.RR{}, seen: make(chan struct{}, 1000), clients: map[string]bool{}}
 }
 
 // newServers starts servers on 127.0.0.1, 127.0.0.2, … with one port.
@@ -64,7 +69,7 @@ func tryServers(t testing.TB, count int) (servers []*nameserver, ok bool) {
 			t.Fatal("no UDP address")
 		}
 		port = udpAddr.Port
-		s := &nameserver{addr: udp.LocalAddr().String(), records: map[string][]dns.RR{}, seen: make(chan struct{}, 1000)}
+		s := newNameserver(udp.LocalAddr().String())
 		t.Cleanup(func() { _ = udp.Close() })
 		tcp, err := net.Listen("tcp", s.addr)
 		if err != nil {
@@ -75,13 +80,19 @@ func tryServers(t testing.TB, count int) (servers []*nameserver, ok bool) {
 		servers = append(servers, s)
 	}
 	for _, server := range listening {
-		started := make(chan struct{})
-		server.NotifyStartedFunc = func() { close(started) }
-		go func() { _ = server.ActivateAndServe() }()
-		<-started
-		t.Cleanup(func() { _ = server.Shutdown() })
+		serve(t, server)
 	}
 	return servers, true
+}
+
+// serve runs a server for the rest of the test.
+func serve(t testing.TB, server *dns.Server) {
+	t.Helper()
+	started := make(chan struct{})
+	server.NotifyStartedFunc = func() { close(started) }
+	go func() { _ = server.ActivateAndServe() }()
+	<-started
+	t.Cleanup(func() { _ = server.Shutdown() })
 }
 
 // add adds records in zone-file text. An SOA becomes that of negative answers.
@@ -128,6 +139,7 @@ func (n *nameserver) set(twist func(q, answer *dns.Msg) *dns.Msg) {
 func (n *nameserver) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	n.mu.Lock()
 	answer, twist := n.answer(q), n.twist
+	n.clients[w.RemoteAddr().String()] = true
 	if q.Question[0].Qtype == dns.TypeTXT {
 		n.asked++
 		n.seen <- struct{}{}
@@ -202,12 +214,12 @@ func newZone(t testing.TB) (r *Resolver, first, second *nameserver) {
 	return &Resolver{Servers: []string{recursive.addr}, AuthoritativePort: number}, first, second
 }
 
-func newSolver(r *Resolver, p Publisher, patience time.Duration) *Solver {
-	return &Solver{Publisher: p, Resolver: r, Logger: slog.New(slog.DiscardHandler), Patience: patience}
+func newSolver(r *Resolver, p Publisher, patience time.Duration) *DNSSolver {
+	return &DNSSolver{Publisher: p, Resolver: r, Logger: slog.New(slog.DiscardHandler), Patience: patience}
 }
 
 func record(domain, value string) Record {
-	return Record{Domain: domain, Name: Name(domain), Target: Name(domain), Value: value}
+	return Record{Type: DNS01, Domain: domain, Name: Name(domain), Target: Name(domain), Value: value}
 }
 
 const token = "secret-token-of-the-responder"

@@ -64,13 +64,5 @@ type Timekeeper interface {
 // the account is gone, or never had it.
 var ErrNotOurs = errors.New("the account may not revoke the certificate")
 
-// Solver makes validation records visible to CAs.
-type Solver interface {
-	// Locate fills in where each record has to be written.
-	Locate(ctx context.Context, records []challenge.Record) ([]challenge.Record, error)
-	// Present writes the records and returns once every authoritative server
-	// answers with them. Records that are there already are no error.
-	Present(ctx context.Context, records []challenge.Record) error
-	// Withdraw removes the records. Records that are gone already are no error.
-	Withdraw(ctx context.Context, records []challenge.Record) error
-}
+// Solver answers the challenges of CAs.
+type Solver = challenge.Solver

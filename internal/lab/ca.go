@@ -50,7 +50,7 @@ func (l *Lab) startCA(context.Context) error {
 	authority := ca.New(logger, store, "", "ecdsa", 0, 1, map[string]ca.Profile{
 		"default": {Description: "the lab's only profile", ValidityPeriod: uint64(life / time.Second)},
 	})
-	validator := va.New(logger, 0, 0, false, l.DNS, store)
+	validator := va.New(logger, l.HTTPPort, l.TLSPort, false, l.DNS, store)
 	for id, key := range l.options.ExternalAccounts {
 		if err := store.AddExternalAccountKeyByID(id, key); err != nil {
 			return fmt.Errorf("add external account %s: %w", id, err)
@@ -123,11 +123,11 @@ func (c *CA) count(next http.Handler) http.Handler {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.counts[kind]++
-		if kind == "finalize-order" && recorder.status == http.StatusOK {
-			c.counts["issued"]++
-		}
-		if kind == "order-plz" && recorder.status == http.StatusCreated {
+		switch {
+		case kind == "order-plz" && recorder.status == http.StatusCreated:
 			c.counts["placed"]++
+		case kind == "finalize-order" && recorder.status == http.StatusOK:
+			c.counts["issued"]++
 		}
 	})
 }
@@ -188,11 +188,12 @@ func (c *CA) Count(kind string) int {
 	return c.counts[kind]
 }
 
+// Placed returns how many orders the CA has taken. It is asked more often: now
+// and then it does not accept a good nonce.
+func (c *CA) Placed() int { return c.Count("placed") }
+
 // Issued returns how many certificates the CA has made.
 func (c *CA) Issued() int { return c.Count("issued") }
-
-// Placed returns how many orders the CA has taken.
-func (c *CA) Placed() int { return c.Count("placed") }
 
 // SetWindow has the CA suggest a renewal window for a certificate it issued
 // (PEM; what follows the first certificate is ignored).

@@ -40,6 +40,9 @@ type Options struct {
 	// PollSuggestions has the CA let clients ask for renewal information at any
 	// time instead of every six hours.
 	PollSuggestions bool
+	// HTTPPort and TLSPort are where the CA validates over HTTP and by TLS
+	// handshakes; 0 has the kernel pick ports that stay free.
+	HTTPPort, TLSPort int
 	// Records are more records of the lab's zone, in the format of zone files.
 	Records string
 	// ExternalAccounts has the CA take only accounts that are bound to one of
@@ -65,6 +68,9 @@ type Lab struct {
 	ResponderURL, ResponderToken string
 	// DNS is the responder's address for queries.
 	DNS string
+	// HTTPPort and TLSPort are where the CA validates over HTTP and by TLS
+	// handshakes. All names of the lab have the address 127.0.0.1.
+	HTTPPort, TLSPort int
 	// ControlURL is the lab's own API, see Control.
 	ControlURL string
 	// Web is the HTTPS server that serves what a deployment writes.
@@ -96,6 +102,9 @@ func Start(ctx context.Context, options Options) (_ *Lab, err error) {
 		return nil, fmt.Errorf("create the lab's folder: %w", err)
 	}
 	l.closers = append(l.closers, func() error { return os.RemoveAll(l.Directory) })
+	if err := l.pickPorts(); err != nil {
+		return nil, err
+	}
 	for _, step := range []func(context.Context) error{l.startResponder, l.startCA, l.startWeb, l.startControl, l.writeFiles} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -176,6 +185,15 @@ func (l *Lab) rootsFile() string { return filepath.Join(l.Directory, "roots.pem"
 // StorageDirectory is where the provider keeps its things in the lab.
 func (l *Lab) StorageDirectory() string { return filepath.Join(l.Directory, "storage") }
 
+// HTTPAddress is where the CA's http-01 validations of the lab's names arrive,
+// as host:port.
+func (l *Lab) HTTPAddress() string { return loopback(l.HTTPPort) }
+
+// TLSAddress is where its tls-alpn-01 validations do.
+func (l *Lab) TLSAddress() string { return loopback(l.TLSPort) }
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
 // Environment is what a command needs to use the lab, as NAME=value.
 func (l *Lab) Environment() []string {
 	_, port, _ := net.SplitHostPort(l.DNS)
@@ -190,6 +208,8 @@ func (l *Lab) Environment() []string {
 		"CERTIFICATE_STORAGE_DIRECTORY=" + l.StorageDirectory(),
 		"CERTIFICATE_LAB_URL=" + l.ControlURL,
 		"CERTIFICATE_LAB_ROOTS=" + l.rootsFile(),
+		"TF_VAR_http_01_listen=" + l.HTTPAddress(),
+		"TF_VAR_tls_alpn_01_listen=" + l.TLSAddress(),
 		"TF_VAR_web_address=" + l.Web.Address,
 		"TF_VAR_fullchain_path=" + l.Web.Fullchain,
 		"TF_VAR_private_key_path=" + l.Web.PrivateKey,

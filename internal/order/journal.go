@@ -40,7 +40,8 @@ func (s Status) Final() bool {
 type Intent struct {
 	// Issuer identifies the CA and the account there.
 	Issuer string `json:"issuer"`
-	// Names are normalized DNS names; their order does not matter.
+	// Names are normalized DNS names and IP addresses; their order does not
+	// matter.
 	Names []string `json:"names"`
 	// Algorithm is the key to generate; empty when Request or KeyID says it.
 	Algorithm pki.Algorithm `json:"algorithm,omitempty"`
@@ -88,16 +89,21 @@ func (i Intent) Key() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Record is one validation record of an order.
+// Record is one validation record of an order. It has the fields of a
+// challenge.Record, which explains them.
 type Record struct {
+	// Type is that of the challenge; empty in older journals, for dns-01.
+	Type string `json:"type,omitempty"`
 	// Domain is the name being validated, as in the order.
 	Domain string `json:"domain"`
 	// Name is where the CA looks, for instance _acme-challenge.example.com.
 	Name string `json:"name"`
-	// Target is where Name leads after CNAMEs; the record is written there.
+	// Target is where Name leads; the record is written there.
 	Target string `json:"target"`
-	// Value is the text of the TXT record.
+	// Value is the text of the record.
 	Value string `json:"value"`
+	// Creates is the first folder that has to be made for it.
+	Creates string `json:"creates,omitempty"`
 }
 
 // Journal is the whole memory of one order. Issuers read and write the part

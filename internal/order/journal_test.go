@@ -73,7 +73,7 @@ func TestJournal_survivesEncoding(t *testing.T) {
 	full := Journal{
 		Intent: Intent{Issuer: "ca", Names: []string{"a"}, Algorithm: pki.RSA2048, KeyID: "k", Request: []byte{1}, Replaces: "f"}, Lineage: "l", KeyID: "k",
 		Request: []byte{1, 2}, CreatedAt: start, Predecessor: []byte{3}, PredecessorIssuer: "p", NotAfter: start.Add(time.Hour), Status: StatusIssuing,
-		Detail: "d", OrderID: "o", Records: []Record{{"d", "n", "t", "v"}}, Progress: json.RawMessage(`{"phase":"poll"}`), Certificate: []byte("c"),
+		Detail: "d", OrderID: "o", Records: []Record{{"k", "d", "n", "t", "v", "c"}}, Progress: json.RawMessage(`{"phase":"poll"}`), Certificate: []byte("c"),
 		NotBefore: start, DatesRefused: true, Failures: 1, LastFailure: start,
 	}
 	value := reflect.ValueOf(full)

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // ErrNoCertificate says that a PEM text holds no certificate.
@@ -59,9 +60,18 @@ func Serial(certificate *x509.Certificate) string {
 	return hex.EncodeToString(certificate.SerialNumber.FillBytes(make([]byte, max(1, (certificate.SerialNumber.BitLen()+7)/8))))
 }
 
-// Names lists the DNS names the certificate covers: its subject alternative
-// names, or the common name of a certificate that has none.
+// Names lists what the certificate covers: DNS names first, then IP addresses in
+// their canonical text form. A certificate without either covers its common name.
 func Names(certificate *x509.Certificate) []string {
+	if len(certificate.IPAddresses) == 0 {
+		return DNSNames(certificate)
+	}
+	return append(slices.Clone(certificate.DNSNames), addressNames(certificate.IPAddresses)...)
+}
+
+// DNSNames lists the DNS names the certificate covers: its subject alternative
+// names, or the common name of a certificate that has none.
+func DNSNames(certificate *x509.Certificate) []string {
 	if len(certificate.DNSNames) > 0 {
 		return certificate.DNSNames
 	}

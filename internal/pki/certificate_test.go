@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -154,8 +155,10 @@ func TestParseRequest_refusals(t *testing.T) {
 func TestCheckIssued(t *testing.T) {
 	key, other := newParty(t, "x").key, newParty(t, "y").key
 	made := func(public crypto.PublicKey, names ...string) *x509.Certificate {
-		return &x509.Certificate{PublicKey: public, DNSNames: names}
+		hosts, addresses := splitNames(names)
+		return &x509.Certificate{PublicKey: public, DNSNames: hosts, IPAddresses: addresses}
 	}
+	address := x509.CertificateRequest{DNSNames: []string{"a.example.com"}, IPAddresses: []net.IP{net.ParseIP("192.0.2.1")}}
 	both := x509.CertificateRequest{DNSNames: []string{"a.example.com", "B.example.com"}}
 	for sentence, test := range map[string]struct {
 		certificate *x509.Certificate
@@ -175,6 +178,10 @@ func TestCheckIssued(t *testing.T) {
 		"asked for in the common name too":          {made(key.Signer().Public(), "a.example.com", "b.example.com"), x509.CertificateRequest{Subject: pkix.Name{CommonName: "a.example.com"}, DNSNames: []string{"b.example.com"}}, true, nil},
 		"the common name asked for is missing":      {made(key.Signer().Public(), "b.example.com"), x509.CertificateRequest{Subject: pkix.Name{CommonName: "a.example.com"}, DNSNames: []string{"b.example.com"}}, false, nil},
 		"a common name that is no name of a server": {made(key.Signer().Public(), "b.example.com"), x509.CertificateRequest{Subject: pkix.Name{CommonName: "My Company"}, DNSNames: []string{"b.example.com"}}, true, nil},
+		"a name and an address":                     {made(key.Signer().Public(), "a.example.com", "192.0.2.1"), address, true, nil},
+		"an address missing":                        {made(key.Signer().Public(), "a.example.com"), address, false, nil},
+		"an address more":                           {made(key.Signer().Public(), "a.example.com", "192.0.2.1", "2001:db8::1"), address, false, nil},
+		"another address":                           {made(key.Signer().Public(), "a.example.com", "192.0.2.2"), address, false, nil},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			err := CheckIssued(test.certificate, requestOf(t, key, test.request))

@@ -3,7 +3,6 @@ package pki
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"unicode"
@@ -38,7 +37,7 @@ func NormalizeName(name string) (string, error) {
 	case strings.Contains(host, "*"):
 		return "", fmt.Errorf("%q: a wildcard is only allowed as the whole first label, as in *.example.com", name)
 	case isAddress(host):
-		return "", fmt.Errorf("%q is an IP address, which a DNS record cannot validate", name)
+		return "", fmt.Errorf("%q is an IP address, which has no DNS records of its own", name)
 	case strings.ContainsAny(host, "/:@"):
 		return "", fmt.Errorf("%q is no domain name: write the host alone, without scheme, port or path", name)
 	case strings.ContainsRune(host, utf8.RuneError): // also stands for broken UTF-8
@@ -65,11 +64,6 @@ func NormalizeName(name string) (string, error) {
 
 // dots are what IDNA takes for a dot between labels (UTS #46 §2.3).
 const dots = ".\u3002\uff0e\uff61"
-
-func isAddress(host string) bool {
-	_, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
-	return err == nil
-}
 
 // notInNames finds the ASCII characters that no name has, for which IDNA's
 // words are code points.
@@ -109,13 +103,13 @@ func notLDH(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-'
 }
 
-// NormalizeNames normalizes each name, drops repeats and keeps the first
-// mention's place. The error names every bad one.
+// NormalizeNames normalizes each name or IP address, drops repeats and keeps the
+// first mention's place. The error names every bad one.
 func NormalizeNames(names []string) ([]string, error) {
 	var normalized []string
 	var problems []error
 	for _, name := range names {
-		n, err := NormalizeName(name)
+		n, err := NormalizeIdentifier(name)
 		if err != nil {
 			problems = append(problems, err)
 		} else if !slices.Contains(normalized, n) {

@@ -14,15 +14,16 @@ import (
 // ErrNoRequest says that a PEM text holds no certificate signing request.
 var ErrNoRequest = errors.New("no certificate signing request in the PEM text")
 
-// NewRequest makes a PKCS#10 signing request (RFC 2986) for DNS names, as DER;
-// with mustStaple it asks for the TLS feature "status_request" (RFC 7633).
-// The subject has no common name: CAs of the web take the names from the
-// extension, and a common name over 64 bytes is refused.
+// NewRequest makes a PKCS#10 signing request (RFC 2986) for DNS names and IP
+// addresses, as DER; with mustStaple it asks for the TLS feature
+// "status_request" (RFC 7633). The subject has no common name: CAs of the web
+// take the names from the extension, and a common name over 64 bytes is refused.
 func NewRequest(key Key, names []string, subject Subject, mustStaple bool) ([]byte, error) {
 	if key.Empty() {
 		return nil, ErrNoKey
 	}
-	template := &x509.CertificateRequest{Subject: subject.name(), DNSNames: names}
+	hosts, addresses := splitNames(names)
+	template := &x509.CertificateRequest{Subject: subject.name(), DNSNames: hosts, IPAddresses: addresses}
 	if mustStaple {
 		template.ExtraExtensions = []pkix.Extension{{
 			Id:    asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 24},
@@ -53,12 +54,12 @@ func ParseRequest(text []byte) (*x509.CertificateRequest, error) {
 	return request, nil
 }
 
-// RequestNames lists the DNS names a signing request asks for: its subject
-// alternative names, and a common name that is a host's (RFC 8555 §7.4 has CAs
-// read both).
+// RequestNames lists the DNS names and IP addresses a signing request asks for:
+// its subject alternative names, and a common name that is a host's (RFC 8555
+// §7.4 has CAs read both).
 func RequestNames(request *x509.CertificateRequest) []string {
-	names := slices.Clone(request.DNSNames)
-	common, err := NormalizeName(request.Subject.CommonName)
+	names := append(slices.Clone(request.DNSNames), addressNames(request.IPAddresses)...)
+	common, err := NormalizeIdentifier(request.Subject.CommonName)
 	if err == nil && !slices.Contains(NameSet(names), common) {
 		names = append(names, common)
 	}
@@ -66,7 +67,7 @@ func RequestNames(request *x509.CertificateRequest) []string {
 }
 
 // CheckIssued tells whether a certificate is what a signing request in DER
-// asked for: the same public key, and exactly the same DNS names.
+// asked for: the same public key, and exactly the same names and addresses.
 func CheckIssued(certificate *x509.Certificate, request []byte) error {
 	asked, err := x509.ParseCertificateRequest(request)
 	if err != nil {

@@ -1,8 +1,9 @@
 package acme
 
 import (
+	"cmp"
+	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/go-acme/lego/v4/acme"
@@ -37,16 +38,19 @@ func (i *Issuer) authorize(s *session, j order.Journal, p progress) (order.Journ
 			j.Status, j.Detail = order.StatusRejected, whyUnauthorized(authorization)
 			return j, p, nil
 		}
-		offered := slices.IndexFunc(authorization.Challenges, func(c acme.Challenge) bool { return c.Type == challenge.DNS01 })
-		if offered < 0 {
-			return j, p, fmt.Errorf("the CA offers no %s validation for %s", challenge.DNS01, authorization.Identifier.Value)
+		chosen, err := i.choose(authorization)
+		if err != nil {
+			return j, p, err
 		}
-		chosen := authorization.Challenges[offered]
 		keyAuthorization, err := s.GetKeyAuthorization(chosen.Token)
 		if err != nil {
 			return j, p, fmt.Errorf("compute the validation value for %s: %w", authorization.Identifier.Value, err)
 		}
-		records = append(records, challenge.DNSRecord(authorization.Identifier.Value, keyAuthorization))
+		record, err := challenge.NewRecord(chosen.Type, authorization.Identifier.Value, chosen.Token, keyAuthorization)
+		if err != nil {
+			return j, p, err
+		}
+		records = append(records, record)
 		if chosen.Status == acme.StatusPending {
 			p.Challenges = append(p.Challenges, chosen.URL)
 		}
@@ -55,19 +59,41 @@ func (i *Issuer) authorize(s *session, j order.Journal, p progress) (order.Journ
 		p.Phase = phasePoll
 		return j, p, nil
 	}
-	located, err := i.solver.Locate(s.ctx, records)
-	if err != nil {
-		return j, p, err
+	if locator, ok := i.solver.(challenge.Locator); ok {
+		var err error
+		if records, err = locator.Locate(s.ctx, records); err != nil {
+			return j, p, err
+		}
 	}
-	j.Records, p.Phase = fromChallenge(located), phasePresent
+	j.Records, p.Phase = fromChallenge(records), phasePresent
 	return j, p, nil
 }
 
-// present publishes all records and tells the CA to look (RFC 8555 §7.5.1).
+// choose returns the challenge of an authorization that the solver answers.
+func (i *Issuer) choose(a acme.Authorization) (acme.Challenge, error) {
+	var offered []string
+	for _, c := range a.Challenges {
+		if c.Type == i.solver.Type() {
+			return c, nil
+		}
+		offered = append(offered, c.Type)
+	}
+	return acme.Challenge{}, fmt.Errorf("the CA offers no %s validation for %s, but %s: configure one of these as the provider's validation",
+		i.solver.Type(), a.Identifier.Value, strings.Join(offered, ", "))
+}
+
+// present publishes all records and tells the CA to look (RFC 8555 §7.5.1). A
+// run before this one may have validated in another way, which is over.
 func (i *Issuer) present(s *session, j order.Journal, p progress) (order.Journal, progress, error) {
-	if err := i.solver.Present(s.ctx, toChallenge(j.Records)); err != nil {
+	mine := i.answerable(s.ctx, j)
+	if len(mine) < len(j.Records) {
+		p.Phase = phaseAuthorize
+		return j, p, nil
+	}
+	if err := i.solver.Present(s.ctx, mine); err != nil {
 		return j, p, err
 	}
+	i.presented.Store(j.OrderID, true)
 	group := parallel()
 	for _, url := range p.Challenges {
 		group.Go(func() error {
@@ -84,6 +110,14 @@ func (i *Issuer) present(s *session, j order.Journal, p progress) (order.Journal
 	}
 	p.Phase, j.Wait = phasePoll, firstPoll
 	return j, p, nil
+}
+
+// unseen reports whether the CA may find nothing where it still has to look:
+// the records are those of a run that died, and what it had answered with may
+// have died with it.
+func (i *Issuer) unseen(j order.Journal) bool {
+	_, presented := i.presented.Load(j.OrderID)
+	return len(j.Records) > 0 && !presented
 }
 
 // whyInvalid collects what the CA says about a failed order: its own error and
@@ -120,12 +154,21 @@ func parallel() *errgroup.Group {
 	return group
 }
 
-func toChallenge(records []order.Record) []challenge.Record {
-	converted := make([]challenge.Record, len(records))
-	for n, r := range records {
-		converted[n] = challenge.Record(r)
+// answerable are the records of an order that the solver knows how to handle.
+// The others were published in a way that is no longer configured: there is
+// nobody to take them back.
+func (i *Issuer) answerable(ctx context.Context, j order.Journal) []challenge.Record {
+	var mine []challenge.Record
+	for _, r := range j.Records {
+		r := challenge.Record(r)
+		r.Type = cmp.Or(r.Type, challenge.DNS01) // as before there were others
+		if r.Type != i.solver.Type() {
+			i.logger.WarnContext(ctx, "leave a validation record behind: the provider's validation was changed", "type", r.Type, "name", r.Name, "value", r.Value)
+			continue
+		}
+		mine = append(mine, r)
 	}
-	return converted
+	return mine
 }
 
 func fromChallenge(records []challenge.Record) []order.Record {

@@ -79,12 +79,18 @@ func (u *peerUser) GetPrivateKey() crypto.PrivateKey        { return u.key }
 type peerDNS struct{ publisher challenge.Publisher }
 
 func (p peerDNS) Present(domain, _, keyAuth string) error {
-	r := challenge.DNSRecord(domain, keyAuth)
+	r, err := challenge.NewRecord(challenge.DNS01, domain, "", keyAuth)
+	if err != nil {
+		return err
+	}
 	return p.publisher.Publish(context.Background(), r.Target, r.Value)
 }
 
 func (p peerDNS) CleanUp(domain, _, keyAuth string) error {
-	r := challenge.DNSRecord(domain, keyAuth)
+	r, err := challenge.NewRecord(challenge.DNS01, domain, "", keyAuth)
+	if err != nil {
+		return err
+	}
 	return p.publisher.Withdraw(context.Background(), r.Target, r.Value)
 }
 

@@ -119,7 +119,7 @@ func TestIssue_killedBetweenSteps(t *testing.T) {
 }
 
 // liar publishes another value than the CA wants and claims that all is well.
-type liar struct{ *challenge.Solver }
+type liar struct{ *challenge.DNSSolver }
 
 func wrong(records []challenge.Record) []challenge.Record {
 	var changed []challenge.Record
@@ -131,11 +131,11 @@ func wrong(records []challenge.Record) []challenge.Record {
 }
 
 func (s liar) Present(ctx context.Context, records []challenge.Record) error {
-	return s.Solver.Present(ctx, wrong(records))
+	return s.DNSSolver.Present(ctx, wrong(records))
 }
 
 func (s liar) Withdraw(ctx context.Context, records []challenge.Record) error {
-	return s.Solver.Withdraw(ctx, wrong(records))
+	return s.DNSSolver.Withdraw(ctx, wrong(records))
 }
 
 func TestIssue_failedValidation(t *testing.T) {

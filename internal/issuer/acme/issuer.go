@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/go-acme/lego/v4/acme"
@@ -31,6 +32,9 @@ type Issuer struct {
 	// storage's lock of the account.
 	accountTurn chan struct{}
 	registered  account
+
+	// presented are the orders whose records this process has published.
+	presented sync.Map
 }
 
 // New prepares an issuer; it sends nothing. The solver may be nil where no
@@ -160,9 +164,10 @@ func (i *Issuer) Withdraw(ctx context.Context, j order.Journal) (order.Journal, 
 	if len(j.Records) == 0 {
 		return j, nil
 	}
-	if err := i.solver.Withdraw(ctx, toChallenge(j.Records)); err != nil {
+	if err := i.solver.Withdraw(ctx, i.answerable(ctx, j)); err != nil {
 		return j, err
 	}
+	i.presented.Delete(j.OrderID)
 	j.Records = nil
 	var p progress
 	if json.Unmarshal(j.Progress, &p) == nil && p.Phase != phaseAuthorize && !j.Status.Final() {
@@ -231,7 +236,11 @@ func (i *Issuer) advance(s *session, j order.Journal, p progress) (order.Journal
 	case phasePresent:
 		return i.present(s, j, p)
 	case phasePoll:
-		return i.poll(s, j, p)
+		j, p, err := i.poll(s, j, p)
+		if err == nil && j.Status == order.StatusAwaitingValidation && i.unseen(j) {
+			j.Wait, p.Phase = 0, phasePresent
+		}
+		return j, p, err
 	default:
 		return j, p, fmt.Errorf("the journal names the unknown phase %q: it was written by a newer provider", p.Phase)
 	}

@@ -48,13 +48,13 @@ func config(l *lab.Lab) acme.Config {
 	return acme.Config{DirectoryURL: l.DirectoryURL, CABundle: string(l.CABundle), TermsOfServiceAgreed: true}
 }
 
-func solver(t testing.TB, l *lab.Lab) *challenge.Solver {
+func solver(t testing.TB, l *lab.Lab) *challenge.DNSSolver {
 	t.Helper()
 	publisher, err := challenge.NewResponder(l.ResponderURL, l.ResponderToken)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &challenge.Solver{Publisher: publisher, Resolver: resolver(t, l), Logger: slog.New(slog.DiscardHandler), Patience: 10 * time.Second}
+	return &challenge.DNSSolver{Publisher: publisher, Resolver: resolver(t, l), Logger: slog.New(slog.DiscardHandler), Patience: 10 * time.Second}
 }
 
 func resolver(t testing.TB, l *lab.Lab) *challenge.Resolver {

@@ -23,8 +23,8 @@ const (
 	defaultPatience = 2 * time.Minute
 )
 
-// Solver publishes records and waits until they are visible.
-type Solver struct {
+// DNSSolver publishes TXT records and waits until they are visible.
+type DNSSolver struct {
 	Publisher Publisher
 	Resolver  *Resolver
 	Logger    *slog.Logger
@@ -32,33 +32,41 @@ type Solver struct {
 	// minutes.
 	Patience time.Duration
 
-	mu    sync.Mutex
-	zones map[string]knownZone
+	mu     sync.Mutex
+	zoneOf map[string]string // by target; from Locate to Withdraw
+	zones  map[string]*knownZone
 }
 
 // knownZone remembers the servers of a zone for the names of later orders.
 type knownZone struct {
+	turn    chan struct{} // holds one token; its holder may use the rest
 	servers []nameServer
 	until   time.Time
 }
 
-// Locate fills in the Target of each record by following CNAMEs.
-func (s *Solver) Locate(ctx context.Context, records []Record) ([]Record, error) {
+// Type implements Solver.
+func (s *DNSSolver) Type() string { return DNS01 }
+
+// Locate implements Locator by following CNAMEs.
+func (s *DNSSolver) Locate(ctx context.Context, records []Record) ([]Record, error) {
 	located := slices.Clone(records)
+	talk := s.Resolver.converse()
+	defer talk.close()
 	group, ctx := parallel(ctx)
 	for n := range located {
-		group.Go(func() (err error) {
-			located[n].Target, err = s.Resolver.Follow(ctx, located[n].Name)
+		group.Go(func() error {
+			target, zone, err := talk.follow(ctx, located[n].Name)
+			located[n].Target = target
+			s.noteZone(target, zone)
 			return err
 		})
 	}
 	return located, group.Wait()
 }
 
-// Present publishes all records at once and returns when every authoritative
-// server of their zones answers with all values. On an error some records may
-// be published: call Withdraw.
-func (s *Solver) Present(ctx context.Context, records []Record) error {
+// Present implements Solver: it publishes all records at once and returns when
+// every authoritative server of their zones answers with all values.
+func (s *DNSSolver) Present(ctx context.Context, records []Record) error {
 	group, publishing := parallel(ctx)
 	for _, record := range records {
 		group.Go(func() error { return s.Publisher.Publish(publishing, record.Target, record.Value) })
@@ -72,19 +80,22 @@ func (s *Solver) Present(ctx context.Context, records []Record) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("not every authoritative server answered with the record within %s", patience))
 	defer cancel()
+	talk := s.Resolver.converse()
+	defer talk.close()
 	group, waiting := parallel(ctx)
 	for _, record := range records {
-		group.Go(func() error { return s.await(waiting, record) })
+		group.Go(func() error { return s.await(waiting, talk, record) })
 	}
 	return group.Wait()
 }
 
-// Withdraw removes all records, going on past failures.
-func (s *Solver) Withdraw(ctx context.Context, records []Record) error {
+// Withdraw implements Solver.
+func (s *DNSSolver) Withdraw(ctx context.Context, records []Record) error {
 	failures := make([]error, len(records))
 	group := new(errgroup.Group)
 	group.SetLimit(maxParallel)
 	for n, record := range records {
+		s.noteZone(record.Target, "")
 		group.Go(func() error {
 			failures[n] = s.Publisher.Withdraw(ctx, record.Target, record.Value)
 			return nil
@@ -95,11 +106,11 @@ func (s *Solver) Withdraw(ctx context.Context, records []Record) error {
 }
 
 // await returns when every authoritative server answers with the record.
-func (s *Solver) await(ctx context.Context, record Record) error {
+func (s *DNSSolver) await(ctx context.Context, talk *conversation, record Record) error {
 	wait := firstLook
 	var reason error
 	for {
-		laggard, err := s.look(ctx, record)
+		laggard, err := s.look(ctx, talk, record)
 		if err == nil && laggard == nil {
 			return nil
 		}
@@ -120,54 +131,82 @@ func (s *Solver) await(ctx context.Context, record Record) error {
 
 // look asks all servers once. The laggard says which one does not have the
 // record; err, why the servers could not be found.
-func (s *Solver) look(ctx context.Context, record Record) (laggard, err error) {
-	servers, err := s.serversOf(ctx, record.Target)
+func (s *DNSSolver) look(ctx context.Context, talk *conversation, record Record) (laggard, err error) {
+	servers, err := s.serversOf(ctx, talk, record.Target)
 	if err != nil {
 		return nil, err
 	}
 	for _, server := range servers {
-		if laggard := server.lacks(ctx, s.Resolver, record); laggard != nil {
+		if laggard := server.lacks(ctx, talk, record); laggard != nil {
 			return laggard, nil
 		}
 	}
 	return nil, nil
 }
 
-// serversOf finds the zone of a name, which costs one question, and its
-// servers, which are remembered.
-func (s *Solver) serversOf(ctx context.Context, name string) ([]nameServer, error) {
-	zone, err := s.Resolver.Zone(ctx, name)
-	if err != nil {
-		return nil, err
-	}
+// noteZone remembers the zone of a name, or forgets it when zone is empty.
+func (s *DNSSolver) noteZone(name, zone string) {
 	s.mu.Lock()
-	known, ok := s.zones[zone]
-	s.mu.Unlock()
-	if ok && time.Now().Before(known.until) {
-		return known.servers, nil
+	defer s.mu.Unlock()
+	if zone == "" {
+		delete(s.zoneOf, name)
+		return
 	}
-	servers, err := s.Resolver.nameServers(ctx, zone)
-	if err != nil {
-		return nil, err
+	if s.zoneOf == nil {
+		s.zoneOf = map[string]string{}
 	}
+	s.zoneOf[name] = zone
+}
+
+// knownZone returns what is remembered of a zone, with its turn to be taken.
+func (s *DNSSolver) knownZone(zone string) *knownZone {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.zones == nil {
-		s.zones = map[string]knownZone{}
+		s.zones = map[string]*knownZone{}
 	}
-	s.zones[zone] = knownZone{servers, time.Now().Add(zoneMemory)}
+	if s.zones[zone] == nil {
+		s.zones[zone] = &knownZone{turn: make(chan struct{}, 1)}
+	}
+	return s.zones[zone]
+}
+
+// serversOf finds the zone of a name, which Locate has mostly seen, and its
+// servers, which are asked for once for all names of the zone.
+func (s *DNSSolver) serversOf(ctx context.Context, talk *conversation, name string) (servers []nameServer, err error) {
+	s.mu.Lock()
+	zone, ok := s.zoneOf[name]
+	s.mu.Unlock()
+	if !ok {
+		if zone, err = talk.zone(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	known := s.knownZone(zone)
+	select {
+	case known.turn <- struct{}{}:
+		defer func() { <-known.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if time.Now().Before(known.until) {
+		return known.servers, nil
+	}
+	if servers, err = talk.nameServers(ctx, zone); err != nil {
+		return nil, err
+	}
+	known.servers, known.until = servers, time.Now().Add(zoneMemory)
 	return servers, nil
 }
 
 // lacks returns nil when every address of the server that can be reached
 // answers authoritatively with the record, and at least one can be.
-func (n nameServer) lacks(ctx context.Context, r *Resolver, record Record) error {
-	question := new(dns.Msg).SetQuestion(dns.Fqdn(record.Target), dns.TypeTXT)
+func (n nameServer) lacks(ctx context.Context, talk *conversation, record Record) error {
+	question := newQuestion(record.Target, dns.TypeTXT)
 	question.RecursionDesired = false
-	question.SetEdns0(1232, false)
 	var unreachable []error
 	for _, address := range n.addresses {
-		answer, err := r.exchange(ctx, address, question)
+		answer, err := talk.exchange(ctx, address, question)
 		if errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.EADDRNOTAVAIL) {
 			// This machine has no route, IPv6 mostly: no word about the server.
 			unreachable = append(unreachable, fmt.Errorf("the name server %s (%s): %w", n.name, address, err))

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -216,6 +218,63 @@ func TestPresent_rememberTheServersOfAZone(t *testing.T) {
 	}
 }
 
+// The answer that ends the chain of CNAMEs tells the zone, and its servers are
+// looked up once for all names: each name costs the resolver one question.
+func TestPresent_asksTheResolverOnceForEachName(t *testing.T) {
+	t.Parallel()
+	r, first, second := newZone(t)
+	asked := count(t, r)
+	s := newSolver(r, both{first, second}, 5*time.Second)
+	var records []Record
+	for n := range 30 {
+		records = append(records, record(fmt.Sprintf("n%d.example.test", n), "value"))
+	}
+	located, err := s.Locate(t.Context(), records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Present(t.Context(), located); err != nil {
+		t.Fatal(err)
+	}
+	// Each of two name servers has addresses of two kinds.
+	if got, want := asked(), map[string]int{"CNAME": 30, "NS": 1, "A": 2, "AAAA": 2}; !maps.Equal(got, want) {
+		t.Errorf("asked %v, want %v", got, want)
+	}
+	if err := s.Withdraw(t.Context(), located); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.zoneOf) != 0 {
+		t.Errorf("zones of %d names are still remembered", len(s.zoneOf))
+	}
+}
+
+// count places a server before the resolver that counts questions by type.
+func count(t *testing.T, r *Resolver) func() map[string]int {
+	t.Helper()
+	var mu sync.Mutex
+	asked := map[string]int{}
+	before, behind := newServers(t, 1)[0], r.Servers[0]
+	c := talk(t, &Resolver{})
+	before.set(func(q, _ *dns.Msg) *dns.Msg {
+		mu.Lock()
+		asked[dns.TypeToString[q.Question[0].Qtype]]++
+		mu.Unlock()
+		answer, err := c.exchange(context.Background(), behind, q)
+		if err != nil {
+			t.Error(err)
+			return nil
+		}
+		answer.Id = q.Id
+		return answer
+	})
+	r.Servers = []string{before.addr}
+	return func() map[string]int {
+		mu.Lock()
+		defer mu.Unlock()
+		return maps.Clone(asked)
+	}
+}
+
 func TestPresent_endsWithItsContext(t *testing.T) {
 	t.Parallel()
 	r, first, second := newZone(t)
@@ -319,13 +378,4 @@ func TestResponder_endsWithItsContext(t *testing.T) {
 	<-arrived
 	cancel()
 	wantCanceled(t, done)
-}
-
-func TestDNSRecord(t *testing.T) {
-	// Computed from RFC 8555 §8.4: base64url(SHA-256("abc")).
-	got := DNSRecord("example.test", "abc")
-	want := Record{Domain: "example.test", Name: "_acme-challenge.example.test", Target: "_acme-challenge.example.test", Value: "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0"}
-	if got != want {
-		t.Errorf("%+v, want %+v", got, want)
-	}
 }
