@@ -82,7 +82,7 @@ func child(ctx context.Context) error {
 	}
 	logger, keeper := slog.New(slog.DiscardHandler), &suicidal{store, os.Getenv(whenVar), left}
 	c := acme.FromEnvironment(os.Getenv)
-	opened, err := acme.New(c, keeper, &challenge.Solver{
+	opened, err := acme.New(c, keeper, &challenge.DNSSolver{
 		Publisher: publisher, Logger: logger, Patience: 10 * time.Second,
 		Resolver: &challenge.Resolver{Servers: []string{os.Getenv("CERTIFICATE_RESOLVERS")}, AuthoritativePort: port},
 	}, logger)
