@@ -225,7 +225,7 @@ func (i *Issuer) advance(s *session, j order.Journal, p progress) (order.Journal
 	switch p.Phase {
 	case phaseAuthorize:
 		j.Wait = 0
-		before := j.Records // published for an earlier key of the account
+		before := fromChallenge(i.answerable(s.ctx, j)) // published for an earlier key of the account
 		next, p, err := i.authorize(s, j, p)
 		for _, r := range before {
 			if !slices.Contains(next.Records, r) {
