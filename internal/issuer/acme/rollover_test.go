@@ -493,6 +493,7 @@ func TestRollover_refusals(t *testing.T) {
 		"the CA says that the new key is in use": {"a key of the user", refuses(http.StatusConflict, "malformed"), acme.ErrKeyTaken, "give an account_key_pem that no account has"},
 		"the same for a key of ours":             {"a stored key", refuses(http.StatusConflict, "malformed"), acme.ErrKeyTaken, "without account_key_version"},
 		"the CA does not do it":                  {"a stored key", refuses(http.StatusNotImplemented, "notImplemented"), acme.ErrNoKeyChange, "without account_key_version"},
+		"the same for a key of the user":         {"a key of the user", refuses(http.StatusNotImplemented, "notImplemented"), acme.ErrNoKeyChange, "give the previous key as account_key_pem alone"},
 		"the CA does not offer it": {"a stored key", func(_ *testing.T, _ *lab.Lab, g *gate, _ *acme.Config) {
 			g.set(func(w http.ResponseWriter, r *http.Request, kind string) bool {
 				if kind == "dir" {
