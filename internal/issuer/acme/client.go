@@ -149,12 +149,6 @@ type answer struct {
 
 // do sends a request once and notes whether the CA does its work.
 func (c *client) do(request *http.Request, timeout time.Duration) (answer, error) {
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-	case <-request.Context().Done():
-		return answer{}, connectionError{request.Context().Err()}
-	}
 	begun := time.Now()
 	got, err := c.send(request, timeout)
 	c.mu.Lock()
@@ -165,7 +159,7 @@ func (c *client) do(request *http.Request, timeout time.Duration) (answer, error
 		c.ahead = &ahead
 	}
 	switch {
-	case err == nil && judgeStatus(got.code) == lasting:
+	case err == nil && (judgeStatus(got.code) == lasting || got.code == http.StatusTooManyRequests):
 		c.silent = time.Time{}
 	case c.silent.IsZero() && request.Context().Err() == nil:
 		c.silent = begun
@@ -183,7 +177,14 @@ func (c *client) patienceEnds() time.Time {
 	return c.silent.Add(patience)
 }
 
+// send sends a request once, when it is its turn.
 func (c *client) send(request *http.Request, timeout time.Duration) (answer, error) {
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-request.Context().Done():
+		return answer{}, connectionError{request.Context().Err()}
+	}
 	ctx, cancel := context.WithTimeout(request.Context(), timeout)
 	defer cancel()
 	response, err := c.http.Transport.RoundTrip(request.WithContext(ctx))

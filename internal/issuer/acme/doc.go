@@ -4,6 +4,7 @@
 // acme/api package speaks the protocol, package order keeps the journal and
 // does the waiting, package challenge publishes the validation records. Its
 // invariants: every request is bound to the caller's context; an account is
-// created once and kept; an order URL is journalled before anything is sent to
-// it.
+// created once and kept, also while its key is replaced; an order URL is
+// journalled before anything is sent to it; a request that may have done
+// something once is never repeated blindly.
 package acme

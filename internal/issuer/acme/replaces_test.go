@@ -2,7 +2,6 @@ package acme_test
 
 import (
 	"net/http"
-	"strings"
 	"testing"
 
 	"github.com/certiform/terraform-provider-certificate/internal/issuer/acme"
@@ -89,8 +88,8 @@ func TestReplaces_notWhatAnotherAccountOrdered(t *testing.T) {
 }
 
 // A certificate that has its replacement already, by an order that nobody
-// remembers, is replaced once more: Pebble says alreadyReplaced, and the order is
-// placed without naming it.
+// remembers, is replaced once more: the CA says alreadyReplaced, and the order is
+// placed without naming it. (Pebble says it too, some time after the order.)
 func TestReplaces_alreadyReplaced(t *testing.T) {
 	t.Parallel()
 	l, g := newGatedLab(t)
@@ -99,14 +98,11 @@ func TestReplaces_alreadyReplaced(t *testing.T) {
 	second := mustRun(t, newRunner(t, l), w)
 	refused := 0
 	g.set(func(w http.ResponseWriter, r *http.Request, kind string) bool {
-		if kind != "order-plz" {
+		if kind != "order-plz" || g.of(kind)[len(g.of(kind))-1].payload["replaces"] == nil {
 			return false
 		}
-		answer := g.answer(r)
-		if answer.Code == http.StatusConflict && strings.Contains(answer.Body.String(), "alreadyReplaced") {
-			refused++
-		}
-		send(w, answer, nil)
+		refused++
+		g.refuse(w, r, http.StatusConflict, "alreadyReplaced", "the certificate already has a replacement order")
 		return true
 	})
 	w.Intent.Token = "the storage was lost"

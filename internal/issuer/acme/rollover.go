@@ -61,7 +61,7 @@ func (i *Issuer) renewKey(ctx context.Context, a account) (account, error) {
 	if version == "" || slices.Contains(a.versions, version) {
 		return a, nil
 	}
-	if a.url == "" { // nobody has seen its key yet
+	if a.url == "" { // there is no account whose key could be changed
 		a.versions = append(a.versions, version)
 		return a, i.storeAccount(ctx, a)
 	}
@@ -120,7 +120,7 @@ func (i *Issuer) moveKey(ctx context.Context, a account) (account, error) {
 			if errors.Is(err, ErrKeyTaken) {
 				err = fmt.Errorf("%w; give an account_key_pem that no account has", err)
 			}
-			return a, fmt.Errorf("move account %s from previous_account_key_pem to account_key_pem: %w; the next run asks the CA which of them it knows", before, err)
+			return a, fmt.Errorf("move account %s from previous_account_key_pem to account_key_pem: %w; the next run asks the CA which of them it knows; to go on without the change, give the previous key as account_key_pem alone", before, err)
 		}
 		now = before
 	}

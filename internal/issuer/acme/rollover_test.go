@@ -2,6 +2,8 @@ package acme_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/go-acme/lego/v4/acme/api"
 
 	"github.com/certiform/terraform-provider-certificate/internal/custody"
 	"github.com/certiform/terraform-provider-certificate/internal/issuer/acme"
@@ -415,6 +419,9 @@ func TestRollover_openOrdersContinue(t *testing.T) {
 				finished = true
 			})
 			wait.Wait()
+			if n >= 3 { // the challenges are answered
+				awaitValidation(t, l, "www.example.test")
+			}
 			c := config(l)
 			c.AccountKeyVersion = "2"
 			orderWith(t, l, c, "www")
@@ -423,6 +430,43 @@ func TestRollover_openOrdersContinue(t *testing.T) {
 				t.Errorf("%d changes, %d orders, %d certificates, want 1, 2 and 2", g.rolls(), g.placed(), l.CA.Issued())
 			}
 		})
+	}
+}
+
+// awaitValidation waits until the CA has validated the open order for a name.
+// Pebble itself does not lock an account's key while it validates.
+func awaitValidation(t *testing.T, l *lab.Lab, name string) {
+	t.Helper()
+	store, err := custody.Open(custody.Options{Directory: l.StorageDirectory()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := order.Load(t.Context(), store, wish(name).Intent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _ := storedAccount(t, l)["key_pem"].(string)
+	key, err := pki.ParseKey([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(l.CABundle)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
+	core, err := api.New(client, "test", l.DirectoryURL, accountOf(t, j), key.Signer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for range tick.C {
+		current, err := core.Orders.Get(j.OrderID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if current.Status != "pending" {
+			return
+		}
 	}
 }
 
@@ -449,6 +493,7 @@ func TestRollover_refusals(t *testing.T) {
 		"the CA says that the new key is in use": {"a key of the user", refuses(http.StatusConflict, "malformed"), acme.ErrKeyTaken, "give an account_key_pem that no account has"},
 		"the same for a key of ours":             {"a stored key", refuses(http.StatusConflict, "malformed"), acme.ErrKeyTaken, "without account_key_version"},
 		"the CA does not do it":                  {"a stored key", refuses(http.StatusNotImplemented, "notImplemented"), acme.ErrNoKeyChange, "without account_key_version"},
+		"the same for a key of the user":         {"a key of the user", refuses(http.StatusNotImplemented, "notImplemented"), acme.ErrNoKeyChange, "give the previous key as account_key_pem alone"},
 		"the CA does not offer it": {"a stored key", func(_ *testing.T, _ *lab.Lab, g *gate, _ *acme.Config) {
 			g.set(func(w http.ResponseWriter, r *http.Request, kind string) bool {
 				if kind == "dir" {
