@@ -54,7 +54,7 @@ func (Local) ReadFile(ctx context.Context, path string) ([]byte, FileInfo, error
 		return nil, FileInfo{}, fmt.Errorf("read %s: it is larger than %d bytes", path, MaxFileSize)
 	}
 	uid, gid := owner(info)
-	return data, FileInfo{Attributes{info.Mode().Perm(), uid, gid}, resolved}, nil
+	return data, FileInfo{Attributes{info.Mode().Perm(), uid, gid, label(resolved)}, resolved}, nil
 }
 
 // Stage implements Transport.
@@ -94,6 +94,11 @@ func fill(file *os.File, data []byte, attributes Attributes) error {
 	// After the owner: changing that clears mode bits.
 	if err := file.Chmod(attributes.Mode.Perm()); err != nil {
 		return err
+	}
+	if attributes.Label != "" && attributes.Label != label(file.Name()) {
+		if err := setLabel(file, attributes.Label); err != nil {
+			return fmt.Errorf("keep its label %s: %w", attributes.Label, err)
+		}
 	}
 	return file.Sync()
 }

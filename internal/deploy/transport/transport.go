@@ -66,9 +66,10 @@ const Unknown = -1
 
 // Attributes are what a file has besides its content.
 type Attributes struct {
-	Mode fs.FileMode // the nine permission bits
-	UID  int         // numeric owner, or Unknown
-	GID  int         // numeric group, or Unknown
+	Mode  fs.FileMode // the nine permission bits
+	UID   int         // numeric owner, or Unknown
+	GID   int         // numeric group, or Unknown
+	Label string      // SELinux label, on Windows the access list in SDDL; empty is left to the machine
 }
 
 // FileInfo describes a file that was read.
