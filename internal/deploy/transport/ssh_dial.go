@@ -84,7 +84,7 @@ type link struct {
 }
 
 // maxChannels stays below the ten sessions that sshd allows on a connection.
-const maxChannels = 8
+const maxChannels = 6
 
 // dialAll connects to each hop through the one before it.
 func dialAll(ctx context.Context, hops []hop, timeout, keepAlive time.Duration) (*link, error) {

@@ -154,7 +154,9 @@ func wait(ctx context.Context, done <-chan struct{}, delay time.Duration) {
 	}
 }
 
-// open waits for a turn and opens a channel for a command or subsystem.
+// open waits for a turn and opens a channel for a command or subsystem. sshd
+// counts a session until its processes are gone, which is a moment after they
+// have ended for us, so a refusal is not the last word.
 func (l *link) open(ctx context.Context) (ssh.Channel, <-chan *ssh.Request, error) {
 	select {
 	case l.turns <- struct{}{}:
@@ -163,29 +165,46 @@ func (l *link) open(ctx context.Context) (ssh.Channel, <-chan *ssh.Request, erro
 	case <-ctx.Done():
 		return nil, nil, ctx.Err()
 	}
-	type opened struct {
-		channel  ssh.Channel
-		requests <-chan *ssh.Request
-		err      error
+	for pause := 10 * time.Millisecond; ; pause *= 2 {
+		o := l.openOnce(ctx)
+		var refused *ssh.OpenChannelError
+		switch {
+		case o.err == nil:
+			return o.channel, o.requests, nil
+		case errors.As(o.err, &refused) && pause < 2*time.Second:
+			wait(ctx, l.gone, pause)
+			continue
+		case !o.pending:
+			<-l.turns
+		}
+		return nil, nil, o.err
 	}
+}
+
+// opened is the answer to a request for a channel.
+type opened struct {
+	channel  ssh.Channel
+	requests <-chan *ssh.Request
+	err      error
+	pending  bool // ctx ended first; the turn ends when the answer comes
+}
+
+func (l *link) openOnce(ctx context.Context) opened {
 	done := make(chan opened, 1)
 	go func() {
 		channel, requests, err := l.client.OpenChannel("session", nil)
-		done <- opened{channel, requests, err}
+		done <- opened{channel: channel, requests: requests, err: err}
 	}()
 	select {
 	case o := <-done:
-		if o.err == nil {
-			return o.channel, o.requests, nil
+		if o.err != nil && l.lost() {
+			o.err = l.why()
+		} else if o.err != nil {
+			o.err = fmt.Errorf("open a session: %w", o.err)
 		}
-		<-l.turns
-		if l.lost() {
-			return nil, nil, l.why()
-		}
-		return nil, nil, fmt.Errorf("open a session: %w", o.err)
+		return o
 	case <-l.gone:
-		<-l.turns
-		return nil, nil, l.why()
+		return opened{err: l.why()}
 	case <-ctx.Done():
 		go func() { // the answer is still to come, or the end of the connection
 			if o := <-done; o.err == nil {
@@ -194,7 +213,7 @@ func (l *link) open(ctx context.Context) (ssh.Channel, <-chan *ssh.Request, erro
 			}
 			<-l.turns
 		}()
-		return nil, nil, ctx.Err()
+		return opened{err: ctx.Err(), pending: true}
 	}
 }
 

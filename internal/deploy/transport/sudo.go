@@ -152,7 +152,8 @@ func (e *elevated) exec(ctx context.Context, c call, argv []string, stdin []byte
 	if err != nil {
 		return ended{}, err
 	}
-	j := job{line: line, stdin: stdin, limit: c.limit}
+	// In the place of the login shell it leads the process group, see kill.
+	j := job{line: "exec " + line, stdin: stdin, limit: c.limit}
 	if c.mixed {
 		process := make(chan string, 1)
 		j.first = func(number string) { process <- number }
@@ -203,10 +204,12 @@ func failure(argv []string, result ended) error {
 	if argv[0] == "sudo" && strings.Contains(text, "incorrect password attempt") {
 		return fmt.Errorf("%w: the password is wrong", ErrSudo)
 	}
-	text = strings.TrimPrefix(text, argv[0]+": ")
-	if strings.HasPrefix(text, "sudo: ") {
-		return fmt.Errorf("%w %s: %s", ErrSudo, argv[0], strings.TrimPrefix(text, "sudo: "))
+	for _, refusal := range []string{"sudo: ", " is not in the sudoers file", " is not allowed to execute ", " may not run sudo "} {
+		if strings.Contains(text, refusal) {
+			return fmt.Errorf("%w %s: %s", ErrSudo, argv[0], strings.TrimPrefix(text, "sudo: "))
+		}
 	}
+	text = strings.TrimPrefix(text, argv[0]+": ")
 	return &toolError{argv, text, meaning(text)}
 }
 
