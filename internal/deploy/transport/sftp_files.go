@@ -74,7 +74,7 @@ func (s *sftpFiles) connect(ctx context.Context) (*sftp.Client, error) {
 	}
 	for _, extension := range []string{"posix-rename@openssh.com", "fsync@openssh.com"} {
 		if _, ok := client.HasExtension(extension); !ok {
-			_ = client.Close() // it is of no use
+			hangUp(client)
 			return nil, errNoSFTP
 		}
 	}
@@ -88,7 +88,7 @@ func (s *sftpFiles) keep(client *sftp.Client) *sftp.Client {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.client != nil {
-		go func() { _ = client.Close() }() // nothing was asked of it
+		hangUp(client)
 		return s.client
 	}
 	s.client = client
@@ -106,8 +106,12 @@ func (s *sftpFiles) drop(client *sftp.Client) {
 		s.client = nil
 	}
 	s.mu.Unlock()
-	_ = client.Close() // its users have been told
+	hangUp(client)
 }
+
+// hangUp does not wait for the server, as Close does. What was asked is answered
+// with an error.
+func hangUp(client *sftp.Client) { go func() { _ = client.Close() }() }
 
 // patience is how long a step may still take after its context has ended,
 // before the whole SFTP session is given up: the library knows no contexts.

@@ -238,6 +238,16 @@ func (l *link) why() error {
 	return ErrConnection
 }
 
+// blame gives the loss of the connection as the reason where it is the reason;
+// its channels learn of it a moment earlier.
+func (l *link) blame(ctx context.Context, otherwise error) error {
+	wait(ctx, l.gone, patience)
+	if l.lost() {
+		return l.why()
+	}
+	return otherwise
+}
+
 // close gives up all connections, the machine's own first.
 func (l *link) close() {
 	for _, client := range slices.Backward(l.clients) {

@@ -197,10 +197,11 @@ func (l *link) openOnce(ctx context.Context) opened {
 	}()
 	select {
 	case o := <-done:
-		if o.err != nil && l.lost() {
-			o.err = l.why()
-		} else if o.err != nil {
+		var refused *ssh.OpenChannelError
+		if errors.As(o.err, &refused) {
 			o.err = fmt.Errorf("open a session: %w", o.err)
+		} else if o.err != nil {
+			o.err = l.blame(ctx, fmt.Errorf("open a session: %w", o.err))
 		}
 		return o
 	case <-l.gone:
@@ -236,10 +237,8 @@ func (l *link) request(ctx context.Context, channel ssh.Channel, kind string, pa
 	select {
 	case a := <-done:
 		switch {
-		case a.err != nil && l.lost():
-			return l.why()
 		case a.err != nil:
-			return fmt.Errorf("%w: %w", ErrConnection, a.err)
+			return l.blame(ctx, fmt.Errorf("%w: %w", ErrConnection, a.err))
 		case !a.ok && kind == "exec":
 			return fmt.Errorf("%w: %w", errNoCommand, errRefused)
 		case !a.ok:
@@ -265,10 +264,8 @@ func (l *link) status(ctx context.Context, requests <-chan *ssh.Request) (int, e
 			return 0, ctx.Err()
 		case request, ok := <-requests:
 			switch {
-			case !ok && l.lost():
-				return 0, l.why()
 			case !ok:
-				return 0, errNoStatus
+				return 0, l.blame(ctx, errNoStatus)
 			case request.Type == "exit-status" && len(request.Payload) >= 4:
 				go ssh.DiscardRequests(requests)
 				return int(int32(binary.BigEndian.Uint32(request.Payload))), nil
