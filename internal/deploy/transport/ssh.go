@@ -37,6 +37,7 @@ type SSH struct {
 	dialing sshDialer
 	become  *Become
 	timeout time.Duration
+	windows bool // only command lines are wanted
 
 	turn chan struct{} // whoever holds it connects
 	mu   sync.Mutex
@@ -128,7 +129,10 @@ func (s *SSH) connect(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	now = &session{link: link, commands: &elevated{link: link, become: s.become}}
-	if now.posix.files, err = now.choose(ctx); err != nil {
+	if !s.windows {
+		now.posix.files, err = now.choose(ctx)
+	}
+	if err != nil {
 		link.close()
 		return nil, err
 	}

@@ -35,6 +35,9 @@ type capture struct {
 	first func(number string) // told what stands behind the mark; may be nil
 }
 
+// heard is a capture for which nothing has to come first.
+func heard(limit int) *capture { return &capture{limit: limit, begun: true} }
+
 // mark begins the line before a command's own output, on stdout and stderr.
 const mark = "certificate-command-begins "
 
@@ -91,6 +94,16 @@ type job struct {
 	limit int                   // bytes kept of stdout
 	first func(number string)   // told the number of the process; may be nil
 	kill  func(context.Context) // called when ctx ends first; may be nil
+	bare  bool                  // no mark comes on stderr
+}
+
+// captures are for stdout and stderr.
+func (j job) captures() (out, errs *capture) {
+	out, errs = &capture{limit: j.limit, first: j.first}, &capture{limit: MaxOutput}
+	if j.bare {
+		errs = heard(MaxOutput)
+	}
+	return out, errs
 }
 
 // exec runs one command in a channel of its own and waits for it, and for its
@@ -105,7 +118,7 @@ func (l *link) exec(ctx context.Context, j job) (ended, error) {
 	if err := l.request(ctx, channel, "exec", ssh.Marshal(struct{ Command string }{j.line})); err != nil {
 		return ended{}, err
 	}
-	out, errs := &capture{limit: j.limit, first: j.first}, &capture{limit: MaxOutput}
+	out, errs := j.captures()
 	drained, sent := make(chan struct{}), make(chan error, 1)
 	go func() {
 		var both sync.WaitGroup

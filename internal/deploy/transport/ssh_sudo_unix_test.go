@@ -77,8 +77,8 @@ func TestSSH_sudoWithPassword(t *testing.T) {
 }
 
 func TestSSH_sudoAsAnother(t *testing.T) {
-	other, user := transporttest.AddUser(t), transporttest.User{}
-	user = transporttest.AddUser(t, "ALL=("+other.Name+") NOPASSWD: ALL")
+	other := transporttest.AddUser(t)
+	user := transporttest.AddUser(t, "ALL=("+other.Name+") NOPASSWD: ALL")
 	s := transporttest.StartSSHD(t, "PasswordAuthentication yes")
 	machine := newSSH(t, transport.SSHOptions{Hop: byPassword(s, user), Become: &transport.Become{User: other.Name}})
 	out, err := machine.Run(t.Context(), []string{"id", "-un"}, nil)

@@ -66,7 +66,7 @@ func Run(t *testing.T, machine transport.Transport, directory string) {
 }
 
 // windows tells the system by its paths.
-func windows(path string) bool { return strings.Contains(path, `:\`) }
+func windows(path string) bool { return strings.HasPrefix(path, "C:") }
 
 // join writes a path in the manner of the machine.
 func join(directory string, names ...string) string {
@@ -231,7 +231,7 @@ func symlink(t *testing.T, machine transport.Transport, directory string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.TrimSpace(run(t, machine, "readlink", "-f", info.Path)) != destination {
+	if run(t, machine, "readlink", "-f", info.Path) != run(t, machine, "readlink", "-f", destination) {
 		t.Errorf("info.Path = %s, want %s", info.Path, destination)
 	}
 	write(t, machine, link, "new", info.Attributes)
