@@ -240,6 +240,11 @@ func KnownHosts(address string, key ssh.PublicKey) string {
 	return address + " " + string(bytes.TrimSpace(ssh.MarshalAuthorizedKey(key))) + "\n"
 }
 
+// AuthorizedKey is a line of authorized_keys.
+func AuthorizedKey(key ssh.PublicKey) string {
+	return string(bytes.TrimSpace(ssh.MarshalAuthorizedKey(key)))
+}
+
 // Ed25519Key makes a private key.
 func Ed25519Key(t testing.TB) ed25519.PrivateKey {
 	t.Helper()
