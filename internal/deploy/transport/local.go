@@ -19,7 +19,10 @@ import (
 // Local is the machine this process runs on. The zero value is ready.
 type Local struct{}
 
-var _ Transport = Local{}
+var (
+	_ Transport = Local{}
+	_ Placed    = Local{}
+)
 
 // outputDelay is how long Run still reads after the command itself has ended,
 // from a child that keeps its output open: a server that went to the background.
@@ -202,6 +205,9 @@ func (Local) Run(ctx context.Context, argv []string, stdin []byte) (Output, erro
 	}
 	return Output{}, fmt.Errorf("run %s: %w", argv[0], err)
 }
+
+// Place implements Placed.
+func (Local) Place() string { return "local" }
 
 // Close implements Transport; there is nothing to give up.
 func (Local) Close() error { return nil }

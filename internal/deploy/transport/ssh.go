@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
@@ -44,7 +45,10 @@ type SSH struct {
 	now  *session
 }
 
-var _ Transport = (*SSH)(nil)
+var (
+	_ Transport = (*SSH)(nil)
+	_ Placed    = (*SSH)(nil)
+)
 
 // session is what lives as long as one connection.
 type session struct {
@@ -251,6 +255,16 @@ func (s *SSH) Run(ctx context.Context, argv []string, stdin []byte) (Output, err
 		return Output{}, fmt.Errorf("run %s: %w", argv[0], err)
 	}
 	return Output{Text: string(result.out) + string(result.errs), ExitCode: result.code}, nil
+}
+
+// Place implements Placed: the same address behind other bastions is another
+// machine.
+func (s *SSH) Place() string {
+	var way []string
+	for _, h := range s.dialing.hops {
+		way = append(way, h.address)
+	}
+	return strings.Join(way, " ")
 }
 
 // Close implements Transport.

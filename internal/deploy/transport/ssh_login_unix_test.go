@@ -193,3 +193,24 @@ func TestSSH_conformanceThroughABastion(t *testing.T) {
 		t.Errorf("%d connections to the machine and %d to the bastion, want one each", machine.Connections(), bastion.Connections())
 	}
 }
+
+func TestPlace_tellsMachinesApart(t *testing.T) {
+	s := transporttest.StartSSHD(t)
+	hop := hopTo(s)
+	hop.Address = "10.0.0.1"
+	withPort, other := hop, hop
+	withPort.Address, other.Address = "10.0.0.1:22", "10.0.0.2"
+	direct := newSSH(t, transport.SSHOptions{Hop: hop}).Place()
+	if got := newSSH(t, transport.SSHOptions{Hop: withPort}).Place(); got != direct {
+		t.Errorf("with its port the place is %q, want %q", got, direct)
+	}
+	for sentence, machine := range map[string]transport.Placed{
+		"another address":         newSSH(t, transport.SSHOptions{Hop: other}),
+		"the same behind another": newSSH(t, transport.SSHOptions{Hop: hop, Bastions: []transport.Hop{other}}),
+		"this machine":            transport.Local{},
+	} {
+		if machine.Place() == direct {
+			t.Errorf("%s: the place is the same, %q", sentence, direct)
+		}
+	}
+}

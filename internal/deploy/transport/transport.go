@@ -55,6 +55,10 @@ type Transport interface {
 	Close() error
 }
 
+// Placed is a Transport that tells one machine from another: deployments to
+// equal places are to take turns, whatever the hosts are called.
+type Placed interface{ Place() string }
+
 // Limits of what a Transport carries.
 const (
 	MaxFileSize = 16 << 20  // bytes of a file that is read

@@ -26,11 +26,15 @@ type Windows struct {
 	timeout time.Duration
 }
 
-var _ Transport = (*Windows)(nil)
+var (
+	_ Transport = (*Windows)(nil)
+	_ Placed    = (*Windows)(nil)
+)
 
 // windowsShell runs one command line.
 type windowsShell interface {
 	command(ctx context.Context, j job) (ended, error)
+	Place() string
 	Close() error
 }
 
@@ -277,6 +281,9 @@ func (w *Windows) Run(ctx context.Context, argv []string, stdin []byte) (Output,
 	}
 	return Output{Text: string(reply.content), ExitCode: reply.Code}, nil
 }
+
+// Place implements Placed.
+func (w *Windows) Place() string { return w.shell.Place() }
 
 // Close implements Transport.
 func (w *Windows) Close() error { return w.shell.Close() }

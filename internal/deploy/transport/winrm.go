@@ -281,6 +281,9 @@ func fault(status string, text []byte) error {
 	return fmt.Errorf("the service answers %s: %s", status, words)
 }
 
+// Place implements windowsShell.
+func (w *winRM) Place() string { return w.url }
+
 // Close deletes the shell and gives the connection up.
 func (w *winRM) Close() error {
 	w.mu.Lock()
