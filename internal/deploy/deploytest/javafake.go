@@ -136,7 +136,7 @@ func StartFakeWildFly(t testing.TB, chain []*x509.Certificate, key pki.Key) *Ser
 			}
 		})
 	})
-	f.Server.deafen = f.Deaf
+	f.deafen = f.Deaf
 	return f.Server
 }
 
@@ -175,7 +175,7 @@ func StartFakeWebLogic(t testing.TB, chain []*x509.Certificate, key pki.Key) *Se
 			_, _ = w.Write([]byte("{}"))
 		})
 	})
-	f.Server.deafen = f.Deaf
+	f.deafen = f.Deaf
 	return f.Server
 }
 
@@ -195,6 +195,6 @@ func StartFakeGlassFish(t testing.TB, chain []*x509.Certificate, key pki.Key) *S
 			_, _ = w.Write([]byte(`{"exit_code":"SUCCESS","command":"restart-domain"}`))
 		})
 	})
-	f.Server.deafen = f.Deaf
+	f.deafen = f.Deaf
 	return f.Server
 }

@@ -20,7 +20,10 @@ import (
 // Local is the machine this process runs on. The zero value is ready.
 type Local struct{}
 
-var _ Transport = Local{}
+var (
+	_ Transport = Local{}
+	_ Placed    = Local{}
+)
 
 // outputDelay is how long Run still reads after the command itself has ended,
 // from a child that keeps its output open: a server that went to the background.
@@ -55,7 +58,7 @@ func (Local) ReadFile(ctx context.Context, path string) ([]byte, FileInfo, error
 		return nil, FileInfo{}, fmt.Errorf("read %s: it is larger than %d bytes", path, MaxFileSize)
 	}
 	uid, gid := owner(info)
-	return data, FileInfo{Attributes{info.Mode().Perm(), uid, gid}, resolved}, nil
+	return data, FileInfo{Attributes{info.Mode().Perm(), uid, gid, label(resolved)}, resolved}, nil
 }
 
 // Stage implements Transport.
@@ -95,6 +98,11 @@ func fill(file *os.File, data []byte, attributes Attributes) error {
 	// After the owner: changing that clears mode bits.
 	if err := file.Chmod(attributes.Mode.Perm()); err != nil {
 		return err
+	}
+	if attributes.Label != "" && attributes.Label != label(file.Name()) {
+		if err := setLabel(file, attributes.Label); err != nil {
+			return fmt.Errorf("keep its label %s: %w", attributes.Label, err)
+		}
 	}
 	return file.Sync()
 }
@@ -203,6 +211,9 @@ func (Local) Run(ctx context.Context, argv []string, stdin []byte) (Output, erro
 func (Local) Dial(ctx context.Context, address string) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, "tcp", address)
 }
+
+// Place implements Placed.
+func (Local) Place() string { return "local" }
 
 // Close implements Transport; there is nothing to give up.
 func (Local) Close() error { return nil }

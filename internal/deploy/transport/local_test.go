@@ -3,13 +3,11 @@
 package transport_test
 
 import (
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport/transporttest"
@@ -50,20 +48,6 @@ func TestLocal_pipeIsRefused(t *testing.T) {
 func TestLocal_relativePathIsRefused(t *testing.T) {
 	if _, _, err := (transport.Local{}).ReadFile(t.Context(), "local_test.go"); err == nil {
 		t.Error("read a relative path")
-	}
-}
-
-func TestLocal_backgroundChildKeepsOutputOpen(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	// The child closes its input only; a server in the background does the same.
-	out, err := transport.Local{}.Run(ctx, []string{"sh", "-c", "sleep 20 & echo $!"}, nil)
-	if err != nil || out.ExitCode != 0 {
-		t.Errorf("run = %+v, %v", out, err)
-	}
-	kill := []string{"sh", "-c", "kill " + out.Text}
-	if _, err := (transport.Local{}).Run(t.Context(), kill, nil); err != nil {
-		t.Error(err)
 	}
 }
 

@@ -62,6 +62,10 @@ type Dialer interface {
 	Dial(ctx context.Context, address string) (net.Conn, error)
 }
 
+// Placed is a Transport that tells one machine from another: deployments to
+// equal places are to take turns, whatever the hosts are called.
+type Placed interface{ Place() string }
+
 // Limits of what a Transport carries.
 const (
 	MaxFileSize = 16 << 20  // bytes of a file that is read
@@ -73,9 +77,10 @@ const Unknown = -1
 
 // Attributes are what a file has besides its content.
 type Attributes struct {
-	Mode fs.FileMode // the nine permission bits
-	UID  int         // numeric owner, or Unknown
-	GID  int         // numeric group, or Unknown
+	Mode  fs.FileMode // the nine permission bits
+	UID   int         // numeric owner, or Unknown
+	GID   int         // numeric group, or Unknown
+	Label string      // SELinux label, on Windows the access list in SDDL; empty is left to the machine
 }
 
 // FileInfo describes a file that was read.
