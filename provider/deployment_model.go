@@ -36,6 +36,8 @@ type deploymentModel struct {
 	PrivateKeyID types.String `tfsdk:"private_key_id"`
 	PrivateKeyWO types.String `tfsdk:"private_key_pem_wo"`
 	WOVersion    types.Int64  `tfsdk:"private_key_pem_wo_version"`
+	Hosts        types.Map    `tfsdk:"hosts"`
+	Rollout      types.Object `tfsdk:"rollout"`
 	Verify       types.Object `tfsdk:"verify"`
 	KeepBackups  types.Int64  `tfsdk:"keep_backups"`
 	Nginx        types.Object `tfsdk:"nginx"`
@@ -54,6 +56,7 @@ type deploymentModel struct {
 	FilesHash   types.String `tfsdk:"files_sha256"`
 	ProvenBy    types.String `tfsdk:"proven_by"`
 	DriftReason types.String `tfsdk:"drift_reason"`
+	HostResults types.Map    `tfsdk:"host_results"`
 }
 
 // target builds the one target that is configured.
@@ -82,13 +85,13 @@ func (m *deploymentModel) target(ctx context.Context) (deploy.Target, error) {
 	return target, nil
 }
 
-// proof says where and how to ask the server; a zero Proof asks nobody.
-func (m *deploymentModel) proof(ctx context.Context, material deploy.Material) (deploy.Proof, error) {
+// proof says where and how to ask the server of a host; a zero Proof asks nobody.
+func (m *deploymentModel) proof(ctx context.Context, material deploy.Material, h host) (deploy.Proof, error) {
 	if m.Verify.IsNull() {
-		if !m.Files.IsNull() {
+		if !m.Files.IsNull() && !h.own {
 			return deploy.Proof{}, nil
 		}
-		return deploy.Proof{Endpoint: deploy.Endpoint{Address: defaultAddress, ServerName: serverName(material)}}, nil
+		return deploy.Proof{Endpoint: deploy.Endpoint{Address: h.address, ServerName: serverName(material)}}, nil
 	}
 	var verify struct {
 		Address     types.String `tfsdk:"address"`
@@ -102,6 +105,9 @@ func (m *deploymentModel) proof(ctx context.Context, material deploy.Material) (
 	proof := deploy.Proof{
 		Endpoint:    deploy.Endpoint{Address: verify.Address.ValueString(), ServerName: verify.ServerName.ValueString()},
 		Consecutive: int(verify.Consecutive.ValueInt64()),
+	}
+	if verify.Address.IsNull() || h.own {
+		proof.Endpoint.Address = h.address
 	}
 	if verify.ServerName.IsNull() {
 		proof.Endpoint.ServerName = serverName(material)
@@ -155,7 +161,7 @@ func (m *deploymentModel) setDeployed(result deploy.Result) {
 	m.DriftReason = types.StringNull()
 }
 
-// setObserved writes what a refresh found.
+// setObserved writes what a refresh found on one machine.
 func (m *deploymentModel) setObserved(seen deploy.Observation) {
 	if seen.FilesHash != "" {
 		m.FilesHash = types.StringValue(seen.FilesHash)
@@ -171,11 +177,12 @@ func (m *deploymentModel) setObserved(seen deploy.Observation) {
 
 func (m *deploymentModel) copyOutputs(from deploymentModel) {
 	m.ID, m.Fingerprint, m.Served, m.FilesHash = from.ID, from.Fingerprint, from.Served, from.FilesHash
-	m.ProvenBy, m.DriftReason = from.ProvenBy, from.DriftReason
+	m.ProvenBy, m.DriftReason, m.HostResults = from.ProvenBy, from.DriftReason, from.HostResults
 }
 
 // unknownOutputs marks the outputs a deployment changes.
 func (m *deploymentModel) unknownOutputs() {
 	unknown := types.StringUnknown()
 	m.Fingerprint, m.Served, m.FilesHash, m.ProvenBy, m.DriftReason = unknown, unknown, unknown, unknown, unknown
+	m.HostResults = types.MapUnknown(hostResultType())
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy"
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
@@ -46,11 +48,11 @@ func (r *deploymentResource) Configure(_ context.Context, request resource.Confi
 	}
 }
 
-// job is the deployment a model describes. The key comes from the storage, or
-// from the configuration's write-only attribute; with neither it is empty. The
-// target is that of the configuration, which alone has its passwords, or of the
-// state.
-func (r *deploymentResource) job(ctx context.Context, m, described deploymentModel, key pki.Key) (deploy.Job, error) {
+// job is the deployment to one host that a model describes. The key comes from
+// the storage, or from the configuration's write-only attribute; with neither it
+// is empty. The target is that of the configuration, which alone has its
+// passwords, or of the state.
+func (r *deploymentResource) job(ctx context.Context, m, described deploymentModel, h host, key pki.Key) (deploy.Job, error) {
 	material, err := deploy.ParseMaterial([]byte(m.Certificate.ValueString()), []byte(m.Chain.ValueString()), key)
 	if err != nil {
 		return deploy.Job{}, err
@@ -59,12 +61,12 @@ func (r *deploymentResource) job(ctx context.Context, m, described deploymentMod
 	if err != nil {
 		return deploy.Job{}, err
 	}
-	proof, err := m.proof(ctx, material)
+	proof, err := m.proof(ctx, material, h)
 	if err != nil {
 		return deploy.Job{}, err
 	}
 	return deploy.Job{
-		Host: localHost, Machine: transport.Local{}, Target: target, Material: material, Proof: proof,
+		Host: h.name, Machine: h.machine, Distant: !h.local, Target: target, Material: material, Proof: proof,
 		Now: r.services.now(), Keep: m.keep(), Locks: &r.services.locks, Logger: r.services.logger,
 	}, nil
 }
@@ -79,19 +81,30 @@ func (r *deploymentResource) key(ctx context.Context, m, config deploymentModel)
 	return pki.Key{}, nil
 }
 
-// deploy does the work of Create and Update.
-func (r *deploymentResource) deploy(ctx context.Context, m *deploymentModel, config deploymentModel, diags *diag.Diagnostics) {
+// deploy does the work of Create and Update. It reports whether there is
+// something to keep in state: after a rollout there is, whatever became of it.
+func (r *deploymentResource) deploy(ctx context.Context, m *deploymentModel, config deploymentModel, prior *deploymentModel, diags *diag.Diagnostics) (keep bool) {
 	key, err := r.key(ctx, *m, config)
 	if err != nil {
 		diags.AddError("The private key is not available", err.Error()+". Nothing was changed on the server.")
-		return
+		return false
 	}
-	job, err := r.job(ctx, *m, config, key)
+	hosts, err := config.machines(ctx, r.services.transports)
+	jobs := map[string]deploy.Job{}
+	for _, h := range hosts {
+		defer func() { _ = h.machine.Close() }() // nothing is written any more
+		if err == nil {
+			jobs[h.name], err = r.job(ctx, *m, config, h, key)
+		}
+	}
 	if err != nil {
 		diags.AddError("The certificate was not deployed", err.Error()+". Nothing was changed on the server.")
-		return
+		return false
 	}
-	result, err := deploy.Deploy(ctx, job)
+	if !m.Hosts.IsNull() {
+		return r.rollOut(ctx, m, prior, hosts, jobs, diags)
+	}
+	result, err := deploy.Deploy(ctx, jobs[localHost])
 	if err != nil {
 		kept := "Nothing was changed on the server."
 		var rolledBack *deploy.RollbackError
@@ -99,12 +112,55 @@ func (r *deploymentResource) deploy(ctx context.Context, m *deploymentModel, con
 			kept = "" // the error says what is true now
 		}
 		diags.AddError("The certificate was not deployed", strings.TrimSpace(fmt.Sprintf("%s.\n\n%s Correct the cause and apply again.", err, kept)))
-		return
+		return false
 	}
-	for _, warning := range result.Warnings {
-		diags.AddWarning("The certificate was deployed, but look", warning+".")
-	}
+	warn(diags, localHost, result)
 	m.setDeployed(result)
+	m.HostResults = types.MapNull(hostResultType())
+	return true
+}
+
+func warn(diags *diag.Diagnostics, name string, result deploy.Result) {
+	for _, warning := range result.Warnings {
+		diags.AddWarning("The certificate was deployed, but look", fmt.Sprintf("%s: %s", name, warning))
+	}
+}
+
+// rollOut deploys to a fleet.
+func (r *deploymentResource) rollOut(ctx context.Context, m, prior *deploymentModel, hosts []host, jobs map[string]deploy.Job, diags *diag.Diagnostics) (keep bool) {
+	plan, err := m.rollout(ctx)
+	if err != nil {
+		diags.AddAttributeError(path.Root("rollout"), "The rollout cannot be planned", err.Error()+".")
+		return false
+	}
+	fingerprint := pki.Fingerprint(jobs[hosts[0].name].Material.Chain[0])
+	before := map[string]hostResult{}
+	if prior != nil {
+		before = prior.results(ctx)
+	}
+	states := begun(ctx, hosts, prior, prior != nil && m.sameOnHost(*prior), fingerprint)
+	outcome, err := plan.Run(ctx, states, func(ctx context.Context, name string) (deploy.Result, error) {
+		return deploy.Deploy(ctx, jobs[name])
+	}, r.services.logger)
+	if outcome == nil {
+		diags.AddAttributeError(path.Root("rollout"), "The rollout cannot be planned", err.Error()+".")
+		return false
+	}
+	proven := deploy.ByFile
+	for name, one := range outcome {
+		warn(diags, name, one.Result)
+		if one.Result.Proven != "" {
+			proven = one.Result.Proven
+		}
+	}
+	if err != nil {
+		diags.AddError("The certificate was not deployed to every host", strings.TrimSpace(fmt.Sprintf("%s.\n\n%s", err, fleetKept(err))))
+	}
+	m.setFleet(fingerprint, proven)
+	if err := m.setResults(ctx, merge(before, outcome)); err != nil {
+		diags.AddError("The results of the hosts cannot be kept", err.Error()+".")
+	}
+	return true
 }
 
 func (r *deploymentResource) Create(ctx context.Context, request resource.CreateRequest, response *resource.CreateResponse) {
@@ -114,50 +170,83 @@ func (r *deploymentResource) Create(ctx context.Context, request resource.Create
 	if response.Diagnostics.HasError() {
 		return
 	}
-	r.deploy(ctx, &m, config, &response.Diagnostics)
-	if response.Diagnostics.HasError() {
+	if !r.deploy(ctx, &m, config, nil, &response.Diagnostics) {
 		return
 	}
 	m.ID = types.StringValue(order.NewID())
 	response.Diagnostics.Append(response.State.Set(ctx, &m)...)
 }
 
-// Read compares files and server with what was deployed. It needs no key.
+// Read compares files and servers with what was deployed. It needs no key and no
+// password.
 func (r *deploymentResource) Read(ctx context.Context, request resource.ReadRequest, response *resource.ReadResponse) {
 	var m deploymentModel
 	response.Diagnostics.Append(request.State.Get(ctx, &m)...)
 	if response.Diagnostics.HasError() {
 		return
 	}
-	job, err := r.job(ctx, m, m, pki.Key{})
-	if err != nil {
-		response.Diagnostics.AddError("The state of the deployment is damaged", err.Error()+".")
-		return
-	}
-	seen, err := deploy.Observe(ctx, job)
+	seen, err := r.observe(ctx, m)
 	if err != nil {
 		response.Diagnostics.AddError("The deployment cannot be looked at", err.Error()+".")
 		return
 	}
-	for _, warning := range seen.Warnings {
-		response.Diagnostics.AddWarning("The deployment could not be looked at in full", warning+". What was known stays in state.")
+	for _, name := range slices.Sorted(maps.Keys(seen)) {
+		for _, warning := range seen[name].Warnings {
+			response.Diagnostics.AddWarning("The deployment could not be looked at in full", fmt.Sprintf("%s: %s What was known stays in state.", name, warning))
+		}
 	}
-	m.setObserved(seen)
+	if m.Hosts.IsNull() {
+		m.setObserved(seen[localHost])
+		m.HostResults = types.MapNull(hostResultType())
+	} else if err := m.setObservedHosts(ctx, seen); err != nil {
+		response.Diagnostics.AddError("The results of the hosts cannot be kept", err.Error()+".")
+		return
+	}
 	response.Diagnostics.Append(response.State.Set(ctx, &m)...)
 }
 
+// observe looks at all hosts of a state at once.
+func (r *deploymentResource) observe(ctx context.Context, m deploymentModel) (map[string]deploy.Observation, error) {
+	hosts, err := m.machines(ctx, readable(r.services.transports))
+	if err != nil {
+		return nil, err
+	}
+	found := make([]deploy.Observation, len(hosts))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(mostObserved)
+	for n, h := range hosts {
+		group.Go(func() error {
+			job, err := r.job(ctx, m, m, h, pki.Key{})
+			if err == nil {
+				found[n], err = deploy.Observe(ctx, job)
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	seen := map[string]deploy.Observation{}
+	for n, h := range hosts {
+		seen[h.name] = found[n]
+	}
+	return seen, nil
+}
+
+// mostObserved bounds the hosts that are asked at once.
+const mostObserved = 16
+
 func (r *deploymentResource) Update(ctx context.Context, request resource.UpdateRequest, response *resource.UpdateResponse) {
-	var m, config deploymentModel
+	var m, config, prior deploymentModel
 	response.Diagnostics.Append(request.Plan.Get(ctx, &m)...)
 	response.Diagnostics.Append(request.Config.Get(ctx, &config)...)
+	response.Diagnostics.Append(request.State.Get(ctx, &prior)...)
 	if response.Diagnostics.HasError() {
 		return
 	}
-	r.deploy(ctx, &m, config, &response.Diagnostics)
-	if response.Diagnostics.HasError() {
-		return
+	if r.deploy(ctx, &m, config, &prior, &response.Diagnostics) {
+		response.Diagnostics.Append(response.State.Set(ctx, &m)...)
 	}
-	response.Diagnostics.Append(response.State.Set(ctx, &m)...)
 }
 
 // Delete leaves the server as it is.
@@ -183,12 +272,16 @@ func (r *deploymentResource) ModifyPlan(ctx context.Context, request resource.Mo
 			return
 		}
 		m.copyOutputs(prior)
-		if prior.DriftReason.IsNull() && m.same(prior) {
+		left := m.pending(ctx)
+		if prior.DriftReason.IsNull() && len(left) == 0 && m.same(prior) {
 			response.Diagnostics.Append(response.Plan.Set(ctx, &m)...)
 			return
 		}
 		if !prior.DriftReason.IsNull() {
 			response.Diagnostics.AddWarning("The server differs from what was deployed", prior.DriftReason.ValueString()+". The certificate will be deployed again.")
+		}
+		if prior.DriftReason.IsNull() && len(left) > 0 {
+			response.Diagnostics.AddWarning("Hosts are left", fmt.Sprintf("The certificate will be deployed to %s.", quoted(left)))
 		}
 		m.unknownOutputs()
 		response.Diagnostics.Append(response.Plan.Set(ctx, &m)...)
@@ -198,6 +291,11 @@ func (r *deploymentResource) ModifyPlan(ctx context.Context, request resource.Mo
 
 // same reports whether nothing that a deployment depends on differs.
 func (m *deploymentModel) same(prior deploymentModel) bool {
+	return m.Hosts.Equal(prior.Hosts) && m.sameOnHost(prior)
+}
+
+// sameOnHost reports whether nothing differs that matters to a single host.
+func (m *deploymentModel) sameOnHost(prior deploymentModel) bool {
 	for _, pair := range [][2]attr.Value{
 		{m.Certificate, prior.Certificate},
 		{m.Chain, prior.Chain},
@@ -224,7 +322,16 @@ func (r *deploymentResource) checkPlan(ctx context.Context, m, config deployment
 	if r.services == nil {
 		return
 	}
-	if target, err := config.target(ctx); err == nil {
+	hosts, err := config.machines(ctx, r.services.transports)
+	if errors.Is(err, errUnknownTarget) {
+		return
+	}
+	if err != nil {
+		response.Diagnostics.AddAttributeError(path.Root("hosts"), "A host cannot be reached as configured", err.Error()+".")
+		return
+	}
+	target, err := config.target(ctx)
+	if err == nil && slices.ContainsFunc(hosts, func(h host) bool { return h.local }) {
 		if err := deploy.CheckPaths(ctx, transport.Local{}, target, ""); err != nil {
 			response.Diagnostics.AddAttributeError(path.Root(target.Name()), "The target's files cannot be written", err.Error()+".")
 		}
@@ -243,7 +350,7 @@ func (r *deploymentResource) checkPlan(ctx context.Context, m, config deployment
 	if err != nil {
 		return // ValidateConfig has said so
 	}
-	proof, err := m.proof(ctx, material)
+	proof, err := m.proof(ctx, material, hosts[0])
 	if err != nil {
 		response.Diagnostics.AddAttributeError(path.Root("verify"), "The proof cannot be made", err.Error()+".")
 		return

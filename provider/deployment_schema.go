@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy"
+	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/kind"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
@@ -48,13 +49,17 @@ func (r *deploymentResource) Schema(_ context.Context, _ resource.SchemaRequest,
 			Optional:            true,
 			MarkdownDescription: "Change it to deploy another `private_key_pem_wo` with the same certificate.",
 		},
+		"hosts":        hostsAttribute(transport.Kinds(transport.Environment{})),
+		"rollout":      rolloutAttribute(),
+		"host_results": hostResultsAttribute(),
 		"verify": schema.SingleNestedAttribute{
 			Optional: true,
-			MarkdownDescription: "Where to prove by TLS handshakes what is served. Default: port 443 of this machine; " +
+			MarkdownDescription: "How to prove by TLS handshakes what is served. Default: port 443 of each host; " +
 				"for `files` no handshake is made without it, and only the files are compared.",
 			Attributes: map[string]schema.Attribute{
 				"address": schema.StringAttribute{
-					Required: true, MarkdownDescription: "`host:port` of the server.",
+					Optional: true, Validators: []validator.String{addressCheck()},
+					MarkdownDescription: "`host:port` of the server. Default: port 443 of the host.",
 				},
 				"server_name": schema.StringAttribute{
 					Optional: true, MarkdownDescription: "Name to ask for (SNI). Default: the first name of the certificate that is not a wildcard.",
@@ -92,6 +97,8 @@ func (r *deploymentResource) Schema(_ context.Context, _ resource.SchemaRequest,
 	}
 	response.Schema = schema.Schema{
 		MarkdownDescription: "Replaces the certificate of a server and proves by TLS handshakes that the new one is served, or puts the old one back.\n\n" +
+			"Without `hosts` the server is on the machine Terraform runs on. With them, a rollout that fails leaves what became of each host in `host_results`; the next apply goes on with those that are left.\n\n" +
+			"A refresh connects to the servers and needs no password or key; the files are compared too where they are on this machine.\n\n" +
 			"Nothing is removed on destroy: the server goes on with the certificate it has.",
 		Attributes: attributes,
 	}

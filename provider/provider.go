@@ -23,6 +23,7 @@ import (
 
 	"github.com/certiform/terraform-provider-certificate/internal/challenge"
 	"github.com/certiform/terraform-provider-certificate/internal/custody"
+	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/issuer"
 	"github.com/certiform/terraform-provider-certificate/internal/issuer/acme"
 	"github.com/certiform/terraform-provider-certificate/internal/kind"
@@ -140,6 +141,7 @@ func (p *certificateProvider) Configure(ctx context.Context, request provider.Co
 	}
 	s := &services{
 		logger: newLogger(), opened: map[string]issuer.Issuer{}, clocked: map[string]bool{},
+		transports: transport.Kinds(transport.Environment{Getenv: p.options.Getenv}),
 		incomplete: model.Issuers.IsUnknown() || hasUnknown(model.Storage) || hasUnknown(model.Validation),
 	}
 	s.issuers = p.configureIssuers(ctx, model.Issuers, &response.Diagnostics)

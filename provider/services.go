@@ -12,12 +12,15 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/certiform/terraform-provider-certificate/internal/challenge"
 	"github.com/certiform/terraform-provider-certificate/internal/custody"
 	"github.com/certiform/terraform-provider-certificate/internal/deploy"
+	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/issuer"
+	"github.com/certiform/terraform-provider-certificate/internal/kind"
 )
 
 // services is the configured provider, shared by all its resources.
@@ -30,6 +33,8 @@ type services struct {
 	// incomplete says that a part of the configuration is only known at apply.
 	incomplete bool
 	logger     *slog.Logger
+	// transports are the ways to the hosts of a deployment.
+	transports []kind.Kind[transport.Transport, schema.Attribute]
 
 	// locks has deployments to one machine take turns.
 	locks deploy.Locks

@@ -115,7 +115,7 @@ const loginHint = "the panel shows its login page: switch the API on in its sett
 // hour, so nothing is tried twice.
 func (b *BTPanel) ask(ctx context.Context, machine transport.Transport, path string, form url.Values) ([]byte, error) {
 	stamp := strconv.FormatInt(b.now().Unix(), 10)
-	inner := md5.Sum([]byte(b.options.APIKey.Reveal())) //nolint:gosec // as documented
+	inner := md5.Sum([]byte(b.options.APIKey.Reveal()))            //nolint:gosec // as documented
 	token := md5.Sum([]byte(stamp + hex.EncodeToString(inner[:]))) //nolint:gosec // as documented
 	form.Set("request_time", stamp)
 	form.Set("request_token", hex.EncodeToString(token[:]))

@@ -14,12 +14,13 @@ import (
 
 // Job is one certificate for one target on one machine.
 type Job struct {
-	Host     string // the machine's name in messages; deployments to equal names take turns
+	Host     string // the machine's name in messages
 	Machine  transport.Transport
 	Target   Target
 	Material Material
 	Proof    Proof     // without an address nothing is asked over the network
 	Now      time.Time // the time the certificate's dates are held against
+	Distant  bool      // Observe asks the endpoint alone, and the machine nothing
 	Backups  string    // absolute path of an existing directory; default: beside the files
 	Keep     int       // backups kept of each file; default 3, negative for none
 	Locks    *Locks    // nil: the caller makes sure that deployments take turns
@@ -110,7 +111,11 @@ func Deploy(ctx context.Context, job Job) (Result, error) {
 		return Result{}, err
 	}
 	if job.Locks != nil {
-		unlock, err := job.Locks.Lock(ctx, job.Host)
+		place := job.Host
+		if placed, ok := job.Machine.(transport.Placed); ok {
+			place = placed.Place()
+		}
+		unlock, err := job.Locks.Lock(ctx, place)
 		if err != nil {
 			return Result{}, err
 		}

@@ -42,7 +42,9 @@ func Observe(ctx context.Context, job Job) (Observation, error) {
 	var o Observation
 	chain := job.Material.Chain
 	if files, ok := job.Target.(FileTarget); ok {
-		o.look(ctx, job, files)
+		if !job.Distant {
+			o.look(ctx, job, files)
+		}
 		chain = installed(files.Slots(), job.Material)
 	}
 	o.ask(ctx, job, chain)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -48,6 +49,7 @@ type SSH struct {
 var (
 	_ Transport = (*SSH)(nil)
 	_ Placed    = (*SSH)(nil)
+	_ Dialer    = (*SSH)(nil)
 )
 
 // session is what lives as long as one connection.
@@ -255,6 +257,17 @@ func (s *SSH) Run(ctx context.Context, argv []string, stdin []byte) (Output, err
 		return Output{}, fmt.Errorf("run %s: %w", argv[0], err)
 	}
 	return Output{Text: string(result.out) + string(result.errs), ExitCode: result.code}, nil
+}
+
+// Dial implements Dialer: the connection is made by the machine.
+func (s *SSH) Dial(ctx context.Context, address string) (net.Conn, error) {
+	return on(ctx, s, func(ctx context.Context, now *session) (net.Conn, error) {
+		connection, err := now.link.client.DialContext(ctx, "tcp", address)
+		if err != nil {
+			return nil, fmt.Errorf("connect from the machine to %s: %w", address, err)
+		}
+		return connection, nil
+	})
 }
 
 // Place implements Placed: the same address behind other bastions is another
