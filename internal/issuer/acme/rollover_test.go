@@ -23,15 +23,7 @@ import (
 )
 
 // rolls is how many changes of a key the CA has made.
-func (g *gate) rolls() int {
-	count := 0
-	for _, a := range g.of("rollover-account-key") {
-		if a.status == http.StatusOK {
-			count++
-		}
-	}
-	return count
-}
+func (g *gate) rolls() int { return g.accepted("rollover-account-key") }
 
 // accounts is how many accounts the CA has made.
 func (g *gate) accounts() int {
