@@ -199,10 +199,14 @@ func (g *gate) of(kind string) []asked {
 }
 
 // placed is how many orders the CA has taken.
-func (g *gate) placed() int {
+func (g *gate) placed() int { return g.accepted("order-plz") }
+
+// accepted is how many requests of a kind the CA did not refuse, for their nonce
+// or anything else.
+func (g *gate) accepted(kind string) int {
 	count := 0
-	for _, a := range g.of("order-plz") {
-		if a.status == http.StatusCreated {
+	for _, a := range g.of(kind) {
+		if a.status == http.StatusOK || a.status == http.StatusCreated {
 			count++
 		}
 	}
