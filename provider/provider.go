@@ -52,7 +52,8 @@ func (p *certificateProvider) issuerKinds() []kind.Kind[issuer.Config, schema.At
 
 func (p *certificateProvider) validationKinds() []kind.Kind[challenge.Config, schema.Attribute] {
 	return []kind.Kind[challenge.Config, schema.Attribute]{
-		challenge.ResponderKind(p.options.Getenv), challenge.HTTPKind(p.options.Getenv), challenge.TLSKind(p.options.Getenv),
+		challenge.ResponderKind(p.options.Getenv), challenge.UpdateKind(p.options.Getenv),
+		challenge.HTTPKind(p.options.Getenv), challenge.TLSKind(p.options.Getenv),
 	}
 }
 

@@ -110,7 +110,7 @@ func (s *services) checkClock(name string, open issuer.Issuer, diags *diag.Diagn
 var (
 	errStoreUnknown  = errors.New("the provider's storage is not known yet: it depends on something that is not applied")
 	errSolverUnknown = errors.New("the provider's validation is not known yet: it depends on something that is not applied")
-	errNoSolver      = errors.New("the provider's validation is not configured: add validation = { responder = { url = …, token = … } } to it, or http_01 or tls_alpn_01")
+	errNoSolver      = errors.New("the provider's validation is not configured: add validation = { responder = { url = …, token = … } } to it, or rfc2136, http_01 or tls_alpn_01")
 )
 
 // ready returns what keeps orders from being placed with an issuer.

@@ -54,6 +54,7 @@ func FromEnvironment(getenv func(string) string) (Config, error) {
 		read      func(func(string) string) (Config, error)
 	}{
 		{[]string{EnvResponderURL}, responderFromEnvironment},
+		{[]string{EnvUpdateServer}, updateFromEnvironment},
 		{[]string{EnvHTTPListen, EnvHTTPWebroot}, httpFromEnvironment},
 		{[]string{EnvTLSListen}, tlsFromEnvironment},
 	} {

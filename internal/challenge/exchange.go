@@ -222,10 +222,16 @@ func (s *socket) fail(err error) {
 	}
 }
 
-// askTCP sends a question once, over a connection that is closed when ctx ends:
-// the library would look at its deadline only, and fail before it has passed.
+// askTCP sends a question once.
 func (c *conversation) askTCP(ctx context.Context, server string, question *dns.Msg) (*dns.Msg, error) {
-	client := &dns.Client{Net: "tcp", Timeout: 2 * queryTimeout, Dialer: &c.dialer}
+	return exchangeTCP(ctx, &dns.Client{Dialer: &c.dialer}, server, question)
+}
+
+// exchangeTCP sends a message over a connection that is closed when ctx ends:
+// the library would look at its deadline only, and fail before it has passed. As
+// the library does, it may return a message beside an error.
+func exchangeTCP(ctx context.Context, client *dns.Client, server string, message *dns.Msg) (*dns.Msg, error) {
+	client.Net, client.Timeout = "tcp", 2*queryTimeout
 	connection, err := client.DialContext(ctx, server)
 	if err != nil {
 		return nil, err
@@ -233,7 +239,7 @@ func (c *conversation) askTCP(ctx context.Context, server string, question *dns.
 	defer func() { _ = connection.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = connection.Close() })
 	defer stop()
-	answer, _, err := client.ExchangeWithConnContext(context.WithoutCancel(ctx), question, connection)
+	answer, _, err := client.ExchangeWithConnContext(context.WithoutCancel(ctx), message, connection)
 	return answer, err
 }
 

@@ -128,7 +128,7 @@ func Suits(kind, name string) error {
 	case err == nil && kind == DNS01:
 		return fmt.Errorf("%s is an IP address, which has no DNS records of its own: validate it with validation.http_01 or validation.tls_alpn_01 (RFC 8738)", name)
 	case strings.HasPrefix(name, "*.") && kind != DNS01:
-		return fmt.Errorf("%s is a wildcard, which %s cannot validate: use a validation by DNS records, such as validation.responder, or write the names one by one", name, kind)
+		return fmt.Errorf("%s is a wildcard, which %s cannot validate: use a validation by DNS records, validation.responder or validation.rfc2136, or write the names one by one", name, kind)
 	}
 	return nil
 }

@@ -99,7 +99,7 @@ func cnameOf(records []dns.RR, name string) string {
 // zone returns the zone a name lies in: the nearest ancestor, or the name
 // itself, with an SOA record.
 func (c *conversation) zone(ctx context.Context, name string) (string, error) {
-	for ancestor := dns.Fqdn(name); ancestor != "."; {
+	for ancestor := dns.Fqdn(name); ancestor != "."; ancestor = parentOf(ancestor) {
 		answer, err := c.lookup(ctx, ancestor, dns.TypeSOA)
 		if err != nil && !errors.Is(err, errNoName) {
 			return "", err
@@ -107,14 +107,17 @@ func (c *conversation) zone(ctx context.Context, name string) (string, error) {
 		if zone := zoneOf(answer, ancestor); zone != "" {
 			return zone, nil
 		}
-		_, end := dns.NextLabel(ancestor, 0)
-		if end {
-			break
-		}
-		offset, _ := dns.NextLabel(ancestor, 0)
-		ancestor = ancestor[offset:]
 	}
 	return "", fmt.Errorf("find the zone of %s: no SOA record at it or above", name)
+}
+
+// parentOf takes the first label off an absolute name.
+func parentOf(name string) string {
+	offset, end := dns.NextLabel(name, 0)
+	if end {
+		return "."
+	}
+	return name[offset:]
 }
 
 // zoneOf is the owner of the SOA record that an answer about a name has, or

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -35,7 +36,8 @@ type CA struct {
 	most        int
 }
 
-// startCA starts Pebble, which looks records up at the lab's responder.
+// startCA starts Pebble, which looks records up at the lab's responder or where
+// the options say.
 func (l *Lab) startCA(context.Context) error {
 	// Pebble reads these when it is built: no artificial sleeping, and each
 	// order validated anew. It keeps rejecting some good nonces.
@@ -50,7 +52,7 @@ func (l *Lab) startCA(context.Context) error {
 	authority := ca.New(logger, store, "", "ecdsa", 0, 1, map[string]ca.Profile{
 		"default": {Description: "the lab's only profile", ValidityPeriod: uint64(life / time.Second)},
 	})
-	validator := va.New(logger, l.HTTPPort, l.TLSPort, false, l.DNS, store)
+	validator := va.New(logger, l.HTTPPort, l.TLSPort, false, cmp.Or(l.options.Resolver, l.DNS), store)
 	for id, key := range l.options.ExternalAccounts {
 		if err := store.AddExternalAccountKeyByID(id, key); err != nil {
 			return fmt.Errorf("add external account %s: %w", id, err)

@@ -43,6 +43,9 @@ type Options struct {
 	// HTTPPort and TLSPort are where the CA validates over HTTP and by TLS
 	// handshakes; 0 has the kernel pick ports that stay free.
 	HTTPPort, TLSPort int
+	// Resolver is where the CA looks names up, as host:port; empty for the lab's
+	// responder.
+	Resolver string
 	// Records are more records of the lab's zone, in the format of zone files.
 	Records string
 	// ExternalAccounts has the CA take only accounts that are bound to one of
