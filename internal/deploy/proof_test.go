@@ -117,7 +117,7 @@ func TestProve_shortRowIsNotEnough(t *testing.T) {
 	defer func() { _ = listener.Close() }()
 	go serve(listener)
 	endpoint := Endpoint{listener.Addr().String(), name}
-	proof := Proof{Endpoint: endpoint, Consecutive: 3, Steady: 10 * time.Second, Timeout: 500 * time.Millisecond}
+	proof := Proof{Endpoint: endpoint, Consecutive: 3, Steady: 20 * time.Second, Timeout: 3 * time.Second}
 	if _, err := Prove(t.Context(), proof, serves(endpoint, f.fresh.Chain)); !errors.Is(err, ErrOtherServed) {
 		t.Errorf("a row shorter than Steady: %v, want the old certificate to be noticed", err)
 	}

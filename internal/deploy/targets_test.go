@@ -208,7 +208,7 @@ func TestTargets_rollBackWhereNothingIsLoaded(t *testing.T) {
 			t.Parallel()
 			c := newConformance(t, m, true)
 			before := state(t, c.server.Files)
-			c.job.Proof.Timeout = 500 * time.Millisecond
+			c.job.Proof.Timeout = 5 * time.Second
 			_, err := Deploy(t.Context(), c.job)
 			_ = wantRollback(t, err, true)
 			if !errors.Is(err, ErrOtherServed) {
