@@ -48,6 +48,7 @@ type deploymentModel struct {
 	JBoss        types.Object `tfsdk:"jboss"`
 	GlassFish    types.Object `tfsdk:"glassfish"`
 	WebLogic     types.Object `tfsdk:"weblogic"`
+	IIS          types.Object `tfsdk:"iis"`
 	BTPanel      types.Object `tfsdk:"bt_panel"`
 	Files        types.Object `tfsdk:"files"`
 

@@ -23,7 +23,7 @@ import (
 func targetKinds() []kind.Kind[deploy.Target, schema.Attribute] {
 	return []kind.Kind[deploy.Target, schema.Attribute]{
 		deploy.NginxKind(), deploy.ApacheKind(), deploy.HAProxyKind(), deploy.TomcatKind(), deploy.JettyKind(),
-		deploy.JBossKind(), deploy.GlassFishKind(), deploy.WebLogicKind(), deploy.BTPanelKind(), deploy.FilesKind(),
+		deploy.JBossKind(), deploy.GlassFishKind(), deploy.WebLogicKind(), deploy.IISKind(), deploy.BTPanelKind(), deploy.FilesKind(),
 	}
 }
 
@@ -163,6 +163,6 @@ func validateTarget(ctx context.Context, m deploymentModel, response *resource.V
 func (m *deploymentModel) blocks() map[string]types.Object {
 	return map[string]types.Object{
 		"nginx": m.Nginx, "apache": m.Apache, "haproxy": m.HAProxy, "tomcat": m.Tomcat, "jetty": m.Jetty,
-		"jboss": m.JBoss, "glassfish": m.GlassFish, "weblogic": m.WebLogic, "bt_panel": m.BTPanel, "files": m.Files,
+		"jboss": m.JBoss, "glassfish": m.GlassFish, "weblogic": m.WebLogic, "iis": m.IIS, "bt_panel": m.BTPanel, "files": m.Files,
 	}
 }

@@ -124,7 +124,7 @@ func TestDeploy_reloadDoesNothing(t *testing.T) {
 	options := f.options()
 	options.Binary = script(t, `case "$*" in *reload) exit 0;; esac; exec nginx "$@"`)
 	job := f.jobFor(t, options)
-	job.Proof.Timeout = 300 * time.Millisecond
+	job.Proof.Timeout = 3 * time.Second
 	_, err := Deploy(t.Context(), job)
 	_ = wantRollback(t, err, true)
 	if !errors.Is(err, ErrOtherServed) || !strings.Contains(err.Error(), "fingerprint "+pki.Fingerprint(f.old.Chain[0])) {

@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"crypto/sha1" // the name that Windows gives
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -8,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // ErrNoCertificate says that a PEM text holds no certificate.
@@ -52,6 +54,13 @@ func EncodeCertificates(certificates ...*x509.Certificate) []byte {
 func Fingerprint(certificate *x509.Certificate) string {
 	sum := sha256.Sum256(certificate.Raw)
 	return hex.EncodeToString(sum[:])
+}
+
+// Thumbprint is the SHA-1 of the certificate's DER, by which Windows names it:
+// 40 upper-case hex digits.
+func Thumbprint(certificate *x509.Certificate) string {
+	sum := sha1.Sum(certificate.Raw) //nolint:gosec // a name, not a proof
+	return strings.ToUpper(hex.EncodeToString(sum[:]))
 }
 
 // Serial is the serial number in lower-case hex, as openssl and browsers show
