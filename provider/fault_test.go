@@ -138,7 +138,7 @@ func TestAccRenewal_processingForHours(t *testing.T) {
 		}
 		return body
 	}, "my-order", "finalize-order")})
-	config, first := renewal(`wait_timeout = "700ms"`), map[string]string{}
+	config, first := renewal(`wait_timeout = "3s"`), map[string]string{}
 	open := resource.ComposeTestCheckFunc(
 		resource.TestCheckResourceAttr(www, "status", "issuing"), resource.TestCheckNoResourceAttr(www, "certificate_pem"),
 	)

@@ -65,7 +65,7 @@ func TestAccount_keyOfTheUser(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := g.accepted("sign-me-up"); got != 1 {
+	if got := g.accounts(); got != 1 {
 		t.Errorf("%d registrations, want 1", got)
 	}
 }
@@ -80,7 +80,7 @@ func TestAccount_contactIsUpdated(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if registrations, updates := g.accepted("sign-me-up"), g.accepted("my-account"); registrations != 1 || updates != 2 {
+	if registrations, updates := g.accounts(), g.answered("my-account", http.StatusOK); registrations != 1 || updates != 2 {
 		t.Errorf("%d registrations and %d updates, want 1 and 2", registrations, updates)
 	}
 }

@@ -225,7 +225,7 @@ func leaveOpen(t testing.TB, l *lab.Lab, g *gate, name string) order.Journal {
 		return true
 	})
 	w := wish(name)
-	w.Wait = 700 * time.Millisecond
+	w.Wait = 2 * time.Second
 	j, adopted, err := newRunner(t, l).Run(t.Context(), w)
 	if err != nil || adopted || j.Status != order.StatusIssuing {
 		t.Fatalf("status %s, adopted %t, %v, want it open", j.Status, adopted, err)

@@ -199,14 +199,17 @@ func (g *gate) of(kind string) []asked {
 }
 
 // placed is how many orders the CA has taken.
-func (g *gate) placed() int { return g.accepted("order-plz") }
+func (g *gate) placed() int { return g.answered("order-plz", http.StatusCreated) }
 
-// accepted is how many requests of a kind the CA did not refuse, for their nonce
-// or anything else.
-func (g *gate) accepted(kind string) int {
+// accounts is how many accounts the CA has made.
+func (g *gate) accounts() int { return g.answered("sign-me-up", http.StatusCreated) }
+
+// answered is how many requests of a kind were answered with a status: a nonce
+// that is rejected makes for one more.
+func (g *gate) answered(kind string, status int) int {
 	count := 0
 	for _, a := range g.of(kind) {
-		if a.status == http.StatusOK || a.status == http.StatusCreated {
+		if a.status == status {
 			count++
 		}
 	}
