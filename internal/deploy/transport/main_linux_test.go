@@ -56,3 +56,9 @@ func standIns(t *testing.T, names ...string) string {
 	}
 	return tools
 }
+
+// withTools is the environment in which the tools are found. Under the race
+// detector they would stay for a second after their work.
+func withTools(directory string) string {
+	return "SHLVL=9 GORACE=atexit_sleep_ms=0 PATH=" + directory + ":/usr/bin:/bin"
+}

@@ -44,14 +44,15 @@ const mark = "certificate-command-begins "
 func (c *capture) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.text = append(c.text, p[:min(len(p), max(c.limit, maxNoise)-len(c.text))]...)
 	if c.begun {
-		c.text = c.text[:min(len(c.text), c.limit)]
+		c.text = append(c.text, p[:min(len(p), c.limit-len(c.text))]...)
 		return len(p), nil
 	}
+	c.text = append(c.text, p...)
 	_, rest, found := bytes.Cut(c.text, []byte(mark))
 	number, rest, whole := bytes.Cut(rest, []byte("\n"))
 	if !found || !whole {
+		c.text = c.text[:min(len(c.text), maxNoise)]
 		return len(p), nil
 	}
 	c.begun, c.text = true, bytes.Clone(rest[:min(len(rest), c.limit)])

@@ -20,7 +20,7 @@ func TestSSH_selinuxLabelKept(t *testing.T) {
 	tools := standIns(t, "selinuxenabled", "chcon", "stat")
 	for sentence, lines := range ways() {
 		t.Run(sentence, func(t *testing.T) {
-			s := transporttest.StartSSHD(t, append(lines, "SetEnv SHLVL=9 PATH="+tools+":/usr/bin:/bin")...)
+			s := transporttest.StartSSHD(t, append(lines, "SetEnv "+withTools(tools))...)
 			machine := newSSH(t, transport.SSHOptions{Hop: hopTo(s)})
 			path := filepath.Join(t.TempDir(), "file")
 			if err := transport.WriteFile(t.Context(), machine, path, []byte("old"), open()); err != nil {

@@ -12,11 +12,11 @@ import (
 )
 
 // startWindows is a real sshd behind which powershell.exe is a fake.
-func startWindows(t *testing.T) (*transporttest.SSHD, string) {
+func startWindows(t *testing.T) *transporttest.SSHD {
 	t.Helper()
 	root := t.TempDir()
 	tools := standIns(t, "powershell.exe", "taskkill")
-	return transporttest.StartSSHD(t, "SetEnv SHLVL=9 PATH="+tools+":/usr/bin:/bin FAKE_DRIVE_C="+root), root
+	return transporttest.StartSSHD(t, "SetEnv FAKE_DRIVE_C="+root+" "+withTools(tools))
 }
 
 func newWindows(t *testing.T, options transport.SSHOptions) *transport.Windows {
@@ -34,7 +34,7 @@ func newWindows(t *testing.T, options transport.SSHOptions) *transport.Windows {
 }
 
 func TestSSH_windows(t *testing.T) {
-	s, _ := startWindows(t)
+	s := startWindows(t)
 	transporttest.Run(t, newWindows(t, transport.SSHOptions{Hop: hopTo(s)}), "C:")
 	if got := s.Connections(); got != 1 {
 		t.Errorf("%d connections, want 1", got)
@@ -50,7 +50,7 @@ func TestSSH_windowsWithoutPowerShell(t *testing.T) {
 }
 
 func TestSSH_windowsCommandThatHangs(t *testing.T) {
-	s, _ := startWindows(t)
+	s := startWindows(t)
 	machine := newWindows(t, transport.SSHOptions{Hop: hopTo(s), CommandTimeout: time.Second})
 	_, err := machine.Run(t.Context(), []string{"sleep", "60"}, nil)
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "command_timeout") {
