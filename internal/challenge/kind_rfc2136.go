@@ -53,7 +53,7 @@ func UpdateKind(getenv func(string) string) kind.Kind[Config, schema.Attribute] 
 	}
 	return kind.Kind[Config, schema.Attribute]{
 		Name:    "rfc2136",
-		Summary: "Publish by dynamic updates (RFC 2136) that are signed with TSIG (RFC 8945), as BIND, Knot, PowerDNS and Windows' servers behind them take.",
+		Summary: "Publish by dynamic updates (RFC 2136) that are signed with TSIG (RFC 8945), as BIND, Knot and PowerDNS take them.",
 		Attributes: map[string]schema.Attribute{
 			"server":    text(false, "Primary server of the zone, as `host` or `host:port`; it is spoken to over TCP. Environment: `%s`. Default port: 53.", EnvUpdateServer),
 			"zone":      text(false, "Zone to change, where all names lie in one. Environment: `%s`. Default: the server is asked for the zone of each name.", EnvUpdateZone),
