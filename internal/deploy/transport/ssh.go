@@ -27,8 +27,10 @@ const (
 	defaultCommandTimeout = 5 * time.Minute
 	defaultKeepAlive      = 15 * time.Second
 
-	// cleanTimeout is how long clearing up may take after a context ended.
+	// How long clearing up may take after a context ended: what was written, and
+	// what was started, which does more harm when it goes on.
 	cleanTimeout = 2 * time.Second
+	killTimeout  = 5 * time.Second
 )
 
 // SSH is a machine with POSIX tools that is reached over SSH. It connects with

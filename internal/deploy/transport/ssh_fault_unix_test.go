@@ -250,7 +250,7 @@ func TestSSH_cancelledOnTheWay(t *testing.T) {
 				if err := run(ctx, machine, path); !errors.Is(err, context.Canceled) {
 					t.Errorf("%s = %v, want context.Canceled", name, err)
 				}
-				if took := time.Since(started); took > 6*time.Second {
+				if took := time.Since(started); took > 20*time.Second {
 					t.Errorf("%s took %v after its context ended", name, took)
 				}
 				gate.Open()

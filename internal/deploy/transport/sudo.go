@@ -166,7 +166,7 @@ func (e *elevated) exec(ctx context.Context, c call, argv []string, stdin []byte
 // group. The signal that SSH has for that does not reach another user's process,
 // and some servers do not know it.
 func (e *elevated) kill(ctx context.Context, process <-chan string) {
-	ctx, cancel := context.WithTimeout(ctx, cleanTimeout)
+	ctx, cancel := context.WithTimeout(ctx, killTimeout)
 	defer cancel()
 	var number string
 	select {

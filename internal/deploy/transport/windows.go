@@ -154,7 +154,7 @@ func readReply(result ended) (windowsReply, error) {
 
 // kill ends a script with all it started.
 func (w *Windows) kill(ctx context.Context, process <-chan string) {
-	ctx, cancel := context.WithTimeout(ctx, cleanTimeout)
+	ctx, cancel := context.WithTimeout(ctx, killTimeout)
 	defer cancel()
 	select {
 	case number := <-process:

@@ -94,13 +94,14 @@ func (w *winRM) command(ctx context.Context, j job) (ended, error) {
 		return ended{}, err
 	}
 	result, err := w.converse(ctx, shell, id, j)
-	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
-	defer cancel()
-	if err != nil && ctx.Err() != nil && j.kill != nil {
-		j.kill(within)
-	}
 	// The signal ends a command that runs and clears up after one that does not.
+	// What may outlive it is looked for after that.
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), killTimeout)
+	defer cancel()
 	_, signalled := w.post(within, winrm.NewSignalRequest(w.url, shell, id, w.parameters))
+	if err != nil && ctx.Err() != nil && j.kill != nil {
+		j.kill(context.WithoutCancel(ctx))
+	}
 	if err == nil && signalled != nil && !errors.Is(signalled, errNoShell) {
 		w.forget(shell) // whatever is wrong with it, the command is over
 	}
