@@ -169,7 +169,7 @@ func TestAccRenewal_endsWhenTheTimeIsOver(t *testing.T) {
 			Check: resource.TestCheckResourceAttr(www, "status", "issued"),
 		},
 	)
-	if placed := w.CA.Count("order-plz"); placed != 1 {
+	if placed := w.CA.Placed(); placed != 1 {
 		t.Errorf("%d orders, want 1", placed)
 	}
 }

@@ -42,7 +42,10 @@ func Writable(path string) error {
 // parentWritable tries the nearest parent of path that exists.
 func parentWritable(path string) error {
 	// A dangling link does not exist for Stat, but nothing can be made there.
-	if _, err := os.Lstat(path); err == nil {
+	switch info, err := os.Lstat(path); {
+	case err == nil && info.Mode()&fs.ModeSymlink == 0:
+		return Writable(path) // made by somebody else at this moment
+	case err == nil:
 		return fmt.Errorf("%w: %s is a link to nowhere; create what it points to, or remove it", ErrUnusable, path)
 	}
 	parent := filepath.Dir(path)

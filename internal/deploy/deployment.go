@@ -282,11 +282,8 @@ func (d *deployment) activate(ctx context.Context) (bool, error) {
 	if _, err := d.reload(ctx); err != nil {
 		return false, err
 	}
-	alive, err = starter.Alive(ctx, machine)
-	if err == nil && !alive {
-		err = errNotRunning
-	}
-	return true, err
+	// HAProxy's master is not to be found for a moment while it starts over.
+	return true, awaitAlive(ctx, machine, starter)
 }
 
 func (d *deployment) reload(ctx context.Context) (bool, error) {
@@ -299,12 +296,16 @@ func (d *deployment) reload(ctx context.Context) (bool, error) {
 
 var errNotRunning = errors.New("the server does not run after it was told to load the certificate")
 
-// start starts the server and waits a moment: one that goes to the background is
-// not there at once.
+// start starts the server: one that goes to the background is not there at once.
 func start(ctx context.Context, machine transport.Transport, starter Starter) error {
 	if err := starter.Start(ctx, machine); err != nil {
 		return fmt.Errorf("start the server: %w", err)
 	}
+	return awaitAlive(ctx, machine, starter)
+}
+
+// awaitAlive gives a server a moment to be there.
+func awaitAlive(ctx context.Context, machine transport.Transport, starter Starter) error {
 	ctx, cancel := context.WithTimeout(ctx, aliveTimeout)
 	defer cancel()
 	for wait := firstWait; ; wait = min(2*wait, longestWait) {

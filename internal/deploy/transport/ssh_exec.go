@@ -120,7 +120,8 @@ func (l *link) exec(ctx context.Context, j job) (ended, error) {
 		return ended{}, err
 	}
 	out, errs := j.captures()
-	drained, sent := make(chan struct{}), make(chan error, 1)
+	drained, sent := make(chan struct{}), make(chan struct{})
+	var unsent error
 	go func() {
 		var both sync.WaitGroup
 		both.Go(func() { _, _ = io.Copy(out, channel) }) // its end shows in the status
@@ -130,7 +131,8 @@ func (l *link) exec(ctx context.Context, j job) (ended, error) {
 	}()
 	go func() {
 		_, err := channel.Write(j.stdin)
-		sent <- errors.Join(err, channel.CloseWrite())
+		unsent = errors.Join(err, channel.CloseWrite())
+		close(sent)
 	}()
 	code, err := l.status(ctx, requests)
 	if err != nil && ctx.Err() != nil {
@@ -148,9 +150,11 @@ func (l *link) exec(ctx context.Context, j job) (ended, error) {
 		return ended{}, err
 	}
 	result := ended{out: out.bytes(), errs: errs.bytes(), code: code}
+	// The command may have ended a moment before the writer hears that it is done.
+	wait(ctx, sent, outputDelay)
 	select {
-	case err := <-sent:
-		result.unread = err != nil
+	case <-sent:
+		result.unread = unsent != nil
 	default:
 		result.unread = true
 	}
