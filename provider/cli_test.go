@@ -104,9 +104,9 @@ func (c *cli) command(arguments ...string) *exec.Cmd {
 	command := exec.Command(program, append(arguments, "-no-color")...)
 	command.Dir = c.folder
 	command.Env = append(os.Environ(), c.Environment()...)
-	command.Env = append(command.Env, c.extra...)
 	command.Env = append(command.Env, "TF_IN_AUTOMATION=1", "TF_INPUT=0", "CI=",
 		"TF_LOG=trace", "TF_LOG_PATH="+filepath.Join(c.folder, "trace.log"))
+	command.Env = append(command.Env, c.extra...) // the last one counts
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return command
 }
