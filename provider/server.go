@@ -4,17 +4,19 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"reflect"
 
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
-	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 )
 
 // New returns the constructor of the provider as Terraform's protocol sees it:
-// the framework's server, with a short way for the two questions that most plans
+// the framework's server, with a short way for the three questions that most plans
 // come down to. Each process serves one provider configuration.
 func New(version string, options Options) func() tfprotov6.ProviderServer {
 	options = options.withDefaults()
@@ -36,9 +38,17 @@ func New(version string, options Options) func() tfprotov6.ProviderServer {
 type server struct {
 	framework
 	provider *certificateProvider
-	renewal  tfsdk.State // its schema, without a value
+	fields   []field // of a renewalModel
 	kind     tftypes.Type
+	version  int64
 	identity tftypes.Type
+}
+
+// field is where an attribute of a state is found in its model.
+type field struct {
+	name string
+	at   int
+	kind attr.Type
 }
 
 // framework is all of the protocol that the framework's server speaks.
@@ -58,8 +68,9 @@ func newServer(p *certificateProvider, f framework) *server {
 	(&renewalResource{}).IdentitySchema(ctx, resource.IdentitySchemaRequest{}, &identity)
 	return &server{
 		framework: f, provider: p,
-		renewal:  tfsdk.State{Schema: response.Schema},
+		fields:   fieldsOf(reflect.TypeFor[renewalModel](), response.Schema.Attributes),
 		kind:     response.Schema.Type().TerraformType(ctx),
+		version:  response.Schema.Version,
 		identity: identity.IdentitySchema.Type().TerraformType(ctx),
 	}
 }
@@ -85,6 +96,21 @@ func (s *server) PlanResourceChange(ctx context.Context, request *tfprotov6.Plan
 	return s.framework.PlanResourceChange(ctx, request)
 }
 
+// UpgradeResourceState implements tfprotov6.ProviderServer. A state of this
+// version is only encoded otherwise.
+func (s *server) UpgradeResourceState(ctx context.Context, request *tfprotov6.UpgradeResourceStateRequest) (*tfprotov6.UpgradeResourceStateResponse, error) {
+	if request.TypeName == renewalType && request.Version == s.version && request.RawState != nil {
+		raw, err := request.RawState.UnmarshalWithOpts(s.kind, tfprotov6.UnmarshalOpts{
+			ValueFromJSONOpts: tftypes.ValueFromJSONOpts{IgnoreUndefinedAttributes: true},
+		})
+		if err == nil {
+			value, err := tfprotov6.NewDynamicValue(s.kind, raw)
+			return &tfprotov6.UpgradeResourceStateResponse{UpgradedState: &value}, err
+		}
+	}
+	return s.framework.UpgradeResourceState(ctx, request)
+}
+
 func (s *server) resource() *renewalResource { return &renewalResource{services: s.provider.services} }
 
 // model reads the state of a certificate_renewal; false where there is none.
@@ -92,12 +118,30 @@ func (s *server) model(ctx context.Context, value *tfprotov6.DynamicValue) (m re
 	if value == nil {
 		return m, false
 	}
-	state := s.renewal
-	var err error
-	if state.Raw, err = value.Unmarshal(s.kind); err != nil || state.Raw.IsNull() {
+	raw, err := value.Unmarshal(s.kind)
+	var values map[string]tftypes.Value
+	if err != nil || raw.IsNull() || raw.As(&values) != nil {
 		return m, false
 	}
-	return m, !state.Get(ctx, &m).HasError()
+	into := reflect.ValueOf(&m).Elem()
+	for _, f := range s.fields {
+		v, err := f.kind.ValueFromTerraform(ctx, values[f.name])
+		if err != nil {
+			return m, false
+		}
+		into.Field(f.at).Set(reflect.ValueOf(v))
+	}
+	return m, true
+}
+
+// fieldsOf looks up once what the framework's State.Get finds out for each value.
+func fieldsOf(model reflect.Type, attributes map[string]schema.Attribute) []field {
+	fields := make([]field, 0, model.NumField())
+	for at := range model.NumField() {
+		name := model.Field(at).Tag.Get("tfsdk")
+		fields = append(fields, field{name: name, at: at, kind: attributes[name].GetType()})
+	}
+	return fields
 }
 
 // identityOf is the identity of a certificate as the protocol carries it.

@@ -19,7 +19,12 @@ import (
 // counted counts what the framework is asked.
 type counted struct {
 	framework
-	reads, plans int
+	reads, plans, upgrades int
+}
+
+func (c *counted) UpgradeResourceState(ctx context.Context, request *tfprotov6.UpgradeResourceStateRequest) (*tfprotov6.UpgradeResourceStateResponse, error) {
+	c.upgrades++
+	return c.framework.UpgradeResourceState(ctx, request)
 }
 
 func (c *counted) ReadResource(ctx context.Context, request *tfprotov6.ReadResourceRequest) (*tfprotov6.ReadResourceResponse, error) {
@@ -238,6 +243,45 @@ func TestServer_plansWithoutTheFramework(t *testing.T) {
 			}
 			if len(want.Diagnostics) > 0 || !w.decode(t, got.PlannedState).Equal(w.decode(t, want.PlannedState)) || string(got.PlannedPrivate) != string(want.PlannedPrivate) {
 				t.Errorf("the framework answers %v %s, the short way %v %s", want.PlannedState, want.PlannedPrivate, got.PlannedState, got.PlannedPrivate)
+			}
+		})
+	}
+}
+
+func TestServer_upgradesWithoutTheFramework(t *testing.T) {
+	t.Parallel()
+	w := newShortWay(t)
+	for name, test := range map[string]struct {
+		version int64
+		state   string
+		short   bool
+	}{
+		"a state of this version":         {0, `{"id":"a","domains":["www.example.test"],"generation":3,"obligations":null}`, true},
+		"an attribute that is no more":    {0, `{"id":"a","gone":{"b":[1]}}`, true},
+		"a state of another version":      {1, `{"id":"a"}`, false},
+		"an attribute of another type":    {0, `{"id":["a"]}`, false},
+		"a state that is damaged":         {0, `{"id":`, false},
+		"an object with a missing member": {0, `{"id":"a","subject":{}}`, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			request := &tfprotov6.UpgradeResourceStateRequest{TypeName: renewalType, Version: test.version, RawState: &tfprotov6.RawState{JSON: []byte(test.state)}}
+			before := w.asked.upgrades
+			got, err := w.UpgradeResourceState(t.Context(), request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if short := w.asked.upgrades == before; short != test.short {
+				t.Fatalf("answered without the framework: %t, want %t", short, test.short)
+			}
+			want, err := w.asked.UpgradeResourceState(t.Context(), request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(got.Diagnostics) != len(want.Diagnostics) {
+				t.Fatalf("%d diagnostics, want %d", len(got.Diagnostics), len(want.Diagnostics))
+			}
+			if test.short && !w.decode(t, got.UpgradedState).Equal(w.decode(t, want.UpgradedState)) {
+				t.Errorf("the framework answers %v, the short way %v", want.UpgradedState, got.UpgradedState)
 			}
 		})
 	}
