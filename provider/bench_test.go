@@ -127,7 +127,7 @@ func BenchmarkPlan(b *testing.B) {
 // Terraform has shaken hands with it.
 func BenchmarkBinary(b *testing.B) {
 	target := filepath.Join(b.TempDir(), "provider")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", target, "..")
+	build := exec.Command("go", "build", "-tags", "grpcnotrace", "-trimpath", "-ldflags", "-s -w", "-o", target, "..")
 	if output, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("%v\n%s", err, output)
 	}
