@@ -14,9 +14,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/masterzen/winrm"
-	"github.com/masterzen/winrm/soap"
 )
 
 // WinRMOptions describe a Windows that is reached by WinRM over HTTPS.
@@ -46,11 +43,10 @@ const (
 // winRM speaks the WS-Management shell protocol (MS-WSMV 3.1.4.1.13). One shell
 // serves all commands of a connection.
 type winRM struct {
-	lanes      *lanes
-	url        string
-	user       string
-	password   Secret
-	parameters *winrm.Parameters
+	lanes    *lanes
+	url      string
+	user     string
+	password Secret
 
 	mu    sync.Mutex
 	shell string
@@ -79,7 +75,6 @@ func NewWinRM(options WinRMOptions) (*Windows, error) {
 	w := &winRM{
 		lanes: newLanes(config, cmp.Or(options.ConnectTimeout, defaultConnectTimeout), options.NTLM),
 		url:   "https://" + address + "/wsman", user: options.User, password: options.Password,
-		parameters: winrm.NewParameters(fmt.Sprintf("PT%dS", int(pollTimeout.Seconds())), "en-US", envelopeSize),
 	}
 	return &Windows{w, cmp.Or(options.CommandTimeout, defaultCommandTimeout)}, nil
 }
@@ -98,7 +93,7 @@ func (w *winRM) command(ctx context.Context, j job) (ended, error) {
 	// What may outlive it is looked for after that.
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), killTimeout)
 	defer cancel()
-	_, signalled := w.post(within, winrm.NewSignalRequest(w.url, shell, id, w.parameters))
+	_, signalled := w.post(within, terminate(shell, id))
 	if err != nil && ctx.Err() != nil && j.kill != nil {
 		j.kill(context.WithoutCancel(ctx))
 	}
@@ -114,22 +109,18 @@ func (w *winRM) start(ctx context.Context, line string) (shell, id string, err e
 		if shell, err = w.open(ctx); err != nil {
 			return "", "", err
 		}
-		text, err := w.post(ctx, winrm.NewExecuteCommandRequest(w.url, shell, line, nil, w.parameters))
+		answer, err := w.post(ctx, execute(shell, line))
 		if errors.Is(err, errNoShell) && first {
 			w.forget(shell)
 			continue
 		}
-		if err != nil {
-			return "", "", fmt.Errorf("start a command: %w", err)
-		}
-		id, err := winrm.ParseExecuteCommandResponse(text)
-		if err == nil && id == "" {
-			err = errors.New("the service gave it no number")
+		if err == nil && answer.Command == "" {
+			err = errNoNumber
 		}
 		if err != nil {
 			return "", "", fmt.Errorf("start a command: %w", err)
 		}
-		return shell, id, nil
+		return shell, answer.Command, nil
 	}
 }
 
@@ -140,19 +131,15 @@ func (w *winRM) open(ctx context.Context) (string, error) {
 	if w.shell != "" {
 		return w.shell, nil
 	}
-	text, err := w.post(ctx, winrm.NewOpenShellRequest(w.url, w.parameters))
-	if err != nil {
-		return "", fmt.Errorf("open a shell on the host: %w", err)
-	}
-	shell, err := winrm.ParseOpenShellResponse(text)
-	if err == nil && shell == "" {
-		err = errors.New("the service gave it no number")
+	answer, err := w.post(ctx, openShell())
+	if err == nil && answer.Shell == "" {
+		err = errNoNumber
 	}
 	if err != nil {
 		return "", fmt.Errorf("open a shell on the host: %w", err)
 	}
-	w.shell = shell
-	return shell, nil
+	w.shell = answer.Shell
+	return w.shell, nil
 }
 
 func (w *winRM) forget(shell string) {
@@ -169,7 +156,7 @@ func (w *winRM) converse(ctx context.Context, shell, id string, j job) (ended, e
 	for rest := j.stdin; ; {
 		part := rest[:min(len(rest), inputSize)]
 		rest = rest[len(part):]
-		if _, err := w.post(ctx, winrm.NewSendInputRequest(w.url, shell, id, part, len(rest) == 0, w.parameters)); err != nil {
+		if _, err := w.post(ctx, sendInput(shell, id, part, len(rest) == 0)); err != nil {
 			return ended{}, fmt.Errorf("send input: %w", err)
 		}
 		if len(rest) == 0 {
@@ -177,14 +164,14 @@ func (w *winRM) converse(ctx context.Context, shell, id string, j job) (ended, e
 		}
 	}
 	for {
-		text, err := w.post(ctx, winrm.NewGetOutputRequest(w.url, shell, id, "stdout stderr", w.parameters))
+		answer, err := w.post(ctx, receive(shell, id))
 		if errors.Is(err, errNoOutput) {
 			continue
 		}
 		if err != nil {
 			return ended{}, fmt.Errorf("receive output: %w", err)
 		}
-		finished, code, err := winrm.ParseSlurpOutputErrResponse(text, out, errs)
+		finished, err := answer.write(out, errs)
 		if err != nil {
 			return ended{}, fmt.Errorf("receive output: %w", err)
 		}
@@ -192,7 +179,7 @@ func (w *winRM) converse(ctx context.Context, shell, id string, j job) (ended, e
 			if err := missing(out, errs); err != nil {
 				return ended{}, err
 			}
-			return ended{out: out.bytes(), errs: errs.bytes(), code: code}, nil
+			return ended{out: out.bytes(), errs: errs.bytes(), code: answer.State.ExitCode}, nil
 		}
 	}
 }
@@ -201,38 +188,37 @@ func (w *winRM) converse(ctx context.Context, shell, id string, j job) (ended, e
 var errNoOutput = errors.New("no output yet")
 
 // post sends one message and returns the answer.
-func (w *winRM) post(ctx context.Context, message *soap.SoapMessage) (string, error) {
-	defer message.Free()
+func (w *winRM) post(ctx context.Context, m message) (reply, error) {
 	if err := ctx.Err(); err != nil {
-		return "", err
+		return reply{}, err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url, strings.NewReader(message.String()))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url, strings.NewReader(m.to(w.url)))
 	if err != nil {
-		return "", fmt.Errorf("write a request: %w", err)
+		return reply{}, fmt.Errorf("write a request: %w", err)
 	}
 	request.Header.Set("Content-Type", "application/soap+xml;charset=UTF-8")
 	request.SetBasicAuth(w.user, w.password.Reveal())
 	client, leave, err := w.lanes.enter(ctx)
 	if err != nil {
-		return "", err
+		return reply{}, err
 	}
 	defer leave()
 	response, err := client.Do(request)
 	if err != nil {
-		return "", w.unreachable(ctx, err)
+		return reply{}, w.unreachable(ctx, err)
 	}
 	defer func() { _ = response.Body.Close() }() // it was read to its end
 	text, err := io.ReadAll(io.LimitReader(response.Body, 2*envelopeSize+1))
 	if err != nil {
-		return "", w.unreachable(ctx, err)
+		return reply{}, w.unreachable(ctx, err)
 	}
 	switch response.StatusCode {
 	case http.StatusOK:
-		return string(text), nil
+		return parseReply(text, m.action)
 	case http.StatusUnauthorized:
-		return "", fmt.Errorf("%w: user %s on %s; the service offers %s", ErrLogin, w.user, w.url, strings.Join(response.Header.Values("Www-Authenticate"), ", "))
+		return reply{}, fmt.Errorf("%w: user %s on %s; the service offers %s", ErrLogin, w.user, w.url, strings.Join(response.Header.Values("Www-Authenticate"), ", "))
 	}
-	return "", fault(response.Status, text)
+	return reply{}, fault(response.Status, text)
 }
 
 // unreachable says why there is no answer, without the request.
@@ -295,7 +281,7 @@ func (w *winRM) Close() error {
 		ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
 		defer cancel()
 		// One that stays is deleted by the service after a while.
-		_, _ = w.post(ctx, winrm.NewDeleteShellRequest(w.url, shell, w.parameters))
+		_, _ = w.post(ctx, deleteShell(shell))
 	}
 	w.lanes.close()
 	return nil
