@@ -11,6 +11,8 @@ import (
 const (
 	firstRetry   = 50 * time.Millisecond
 	slowestRetry = 5 * time.Second
+	// longPause is one that people at the CA make.
+	longPause = 30 * time.Second
 )
 
 // drive steps until the order is final or the wait is over. Then the records
@@ -55,6 +57,9 @@ func (r *Runner) drive(ctx context.Context, j Journal, wait time.Duration) (Jour
 			return r.finish(ctx, j)
 		default:
 			outage, retry = nil, firstRetry
+			if end, ok := waiting.Deadline(); ok && pause > longPause && time.Until(end) < pause {
+				return r.giveUp(ctx, j, nil) // there is nothing to see before the wait is over
+			}
 		}
 		timer := time.NewTimer(pause)
 		select {

@@ -14,10 +14,22 @@ import (
 // Status is where an order stands, in words that fit every CA.
 type Status string
 
-// The states an order goes through. Issued, Rejected and Expired are final.
+// The states an order goes through. Issued, Rejected, Expired, Cancelled and
+// Refunded are final; a rejected order that was paid for can be submitted again.
+// docs/design/0012-commercial-orders.md has them as a diagram.
 const (
 	// StatusPlanned: the intent is journalled, the CA may not have heard of it.
 	StatusPlanned Status = "planned"
+	// StatusUnknown: a purchase was sent and nobody knows what became of it.
+	StatusUnknown Status = "order_unknown"
+	// StatusAwaitingInformation: paid for; the CA wants to know for whom.
+	StatusAwaitingInformation Status = "awaiting_information"
+	// StatusAwaitingDocument: a stamped letter has to be uploaded.
+	StatusAwaitingDocument Status = "awaiting_document"
+	// StatusPreReview: somebody at the CA looks whether all is there.
+	StatusPreReview Status = "pre_review"
+	// StatusOrganizationReview: somebody at the CA finds out about the company.
+	StatusOrganizationReview Status = "organization_review"
 	// StatusAwaitingValidation: the CA waits to see the validation records.
 	StatusAwaitingValidation Status = "awaiting_validation"
 	// StatusIssuing: validated; the CA makes the certificate.
@@ -28,11 +40,19 @@ const (
 	StatusRejected Status = "rejected"
 	// StatusExpired: the CA gave up on the order, or no longer knows it.
 	StatusExpired Status = "expired"
+	// StatusCancelled: somebody ended the order.
+	StatusCancelled Status = "cancelled"
+	// StatusRefunded: and got the money back.
+	StatusRefunded Status = "refunded"
 )
 
 // Final reports whether the order will not change any more.
 func (s Status) Final() bool {
-	return s == StatusIssued || s == StatusRejected || s == StatusExpired
+	switch s {
+	case StatusIssued, StatusRejected, StatusExpired, StatusCancelled, StatusRefunded:
+		return true
+	}
+	return false
 }
 
 // Intent is one wish for one certificate. Two runs with equal intents want the
@@ -75,6 +95,53 @@ type Options struct {
 	// Validity is how long the certificate should be valid, in the words of the
 	// configuration: it tells wishes apart, the journal has the dates.
 	Validity string `json:"validity,omitempty"`
+	// Purchase is what to buy, where that costs something.
+	Purchase Purchase `json:"purchase,omitzero"`
+}
+
+// Purchase is what is bought at a CA that takes money, and for whom. All of it
+// tells wishes apart: to change it is to want another order.
+type Purchase struct {
+	// Product is the CA's name or number of it.
+	Product string `json:"product,omitempty"`
+	// Source is where the money comes from, in the words of the issuer.
+	Source string `json:"source,omitempty"`
+	// Years is how long it is paid for.
+	Years int64 `json:"years,omitempty"`
+	// Original is the CA's number of the certificate that is renewed.
+	Original string `json:"original,omitempty"`
+	// Order is the CA's number of an order that was placed elsewhere.
+	Order string `json:"order,omitempty"`
+	// KeyAtCA has the CA make the key.
+	KeyAtCA bool `json:"key_at_ca,omitempty"`
+	// Company and Manager are the CA's numbers of who is known to it.
+	Company string `json:"company,omitempty"`
+	Manager string `json:"manager,omitempty"`
+}
+
+// Supplies are what a run brings along for an order and does not keep.
+type Supplies struct {
+	// AcceptCharges says that money may be spent.
+	AcceptCharges bool
+	// Letter is the stamped letter, as the file that was scanned.
+	Letter []byte
+	// Packages are the CA's numbers of what is paid with; empty for any.
+	Packages []string
+	// Contact are the details of company and people, by the issuer's names.
+	Contact map[string]string
+	// Tags are labels for the order at the CA.
+	Tags map[string]string
+	// AutoRenew has the CA renew by itself.
+	AutoRenew bool
+}
+
+// Obligation is one thing an order waits for.
+type Obligation struct {
+	Kind     string    `json:"kind"`  // payment, information, document, organization_review, domain_validation or issuance
+	Actor    string    `json:"actor"` // provider, applicant or ca
+	State    string    `json:"state"` // open, waiting or done
+	Deadline time.Time `json:"deadline,omitzero"`
+	Detail   string    `json:"detail"`
 }
 
 // Key names the intent: 64 hex digits, equal for equal intents.
@@ -140,6 +207,20 @@ type Journal struct {
 	Progress json.RawMessage `json:"progress,omitempty"`
 	// Certificate is the chain the CA issued, PEM, the leaf first.
 	Certificate []byte `json:"certificate,omitempty"`
+	// Encryption is the other chain of an SM2 pair, and EncryptionKeyID its key;
+	// empty without one.
+	Encryption      []byte `json:"encryption,omitempty"`
+	EncryptionKeyID string `json:"encryption_key_id,omitempty"`
+	// Paid says that money was spent on the order: it is never placed again.
+	Paid bool `json:"paid,omitempty"`
+	// Obligations are what the order waits for, and ExpectedBy is when it should
+	// be done; an issuer that says neither leaves it to the provider.
+	Obligations []Obligation `json:"obligations,omitempty"`
+	ExpectedBy  time.Time    `json:"expected_by,omitzero"`
+	// ServiceEnd is until when the CA renews without another payment.
+	ServiceEnd time.Time `json:"service_end,omitzero"`
+	// Supplies are those of this run; not kept.
+	Supplies Supplies `json:"-"`
 	// Wait is how long to wait before the next step; not kept.
 	Wait time.Duration `json:"-"`
 }

@@ -75,10 +75,12 @@ func TestJournal_survivesEncoding(t *testing.T) {
 		Request: []byte{1, 2}, CreatedAt: start, Predecessor: []byte{3}, PredecessorIssuer: "p", NotAfter: start.Add(time.Hour), Status: StatusIssuing,
 		Detail: "d", OrderID: "o", Records: []Record{{"k", "d", "n", "t", "v", "c"}}, Progress: json.RawMessage(`{"phase":"poll"}`), Certificate: []byte("c"),
 		NotBefore: start, DatesRefused: true, Failures: 1, LastFailure: start,
+		Encryption: []byte("e"), EncryptionKeyID: "ek", Paid: true, Obligations: []Obligation{{"issuance", "ca", "open", start, "d"}},
+		ExpectedBy: start, ServiceEnd: start,
 	}
 	value := reflect.ValueOf(full)
 	for n := range value.NumField() {
-		if field := value.Type().Field(n).Name; value.Field(n).IsZero() != (field == "Wait") {
+		if field := value.Type().Field(n).Name; value.Field(n).IsZero() != (field == "Wait" || field == "Supplies") {
 			t.Errorf("the test leaves %s out", field)
 		}
 	}

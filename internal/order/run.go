@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,6 +71,8 @@ type Wish struct {
 	NotBefore, NotAfter time.Time
 	// Key is the private key of Intent.PublicKey; it is used and not kept.
 	Key pki.Key
+	// Supplies are what else the order may need.
+	Supplies Supplies
 	// Wait bounds the time spent on the order; an order that is still open
 	// then is returned as it is.
 	Wait time.Duration
@@ -113,11 +116,16 @@ func (r *Runner) Run(ctx context.Context, w Wish) (j Journal, adopted bool, err 
 		return j, true, nil
 	}
 	resumed, asked := j.OrderID != "", !j.DatesRefused
+	j.Supplies = w.Supplies
 	j, err = r.drive(ctx, j, w.Wait)
+	if j.Paid {
+		return j, false, err
+	}
 	// The order of an interrupted run died with it, for want of its records; or
 	// the CA takes the order, but not with the dates that were asked for.
 	if errors.Is(err, ErrRejected) && (resumed || asked && j.DatesRefused) {
 		if j, err = r.restart(ctx, j, w); err == nil {
+			j.Supplies = w.Supplies
 			j, err = r.drive(ctx, j, w.Wait)
 		}
 	}
@@ -136,6 +144,9 @@ func (r *Runner) open(ctx context.Context, w Wish) (Journal, error) {
 	usable, err := r.usable(ctx, j, w)
 	if err != nil {
 		return Journal{}, err
+	}
+	if j.Paid {
+		return j, nil // whatever became of it, nothing is bought twice
 	}
 	if !usable {
 		if _, err := r.clear(ctx, j); err != nil {
@@ -195,7 +206,10 @@ func (r *Runner) start(ctx context.Context, w Wish) (Journal, error) {
 	if j.Lineage == "" {
 		j.Lineage = NewID()
 	}
-	if len(j.Request) == 0 {
+	switch {
+	case w.Intent.Options.Purchase.KeyAtCA:
+		j.KeyID = NewID() // for the key that the CA will hand out
+	case len(j.Request) == 0:
 		if err := r.prepareKey(ctx, &j, w.Key); err != nil {
 			return Journal{}, err
 		}
@@ -265,6 +279,10 @@ func (r *Runner) clear(ctx context.Context, j Journal) (Journal, error) {
 
 // finish cleans up after a final order and checks what was issued.
 func (r *Runner) finish(ctx context.Context, j Journal) (Journal, error) {
+	if j.Paid && j.Status != StatusIssued {
+		// The money is spent: an error would have Terraform forget the order.
+		return j, errors.Join(r.save(context.WithoutCancel(ctx), j), r.withdraw(ctx, &j))
+	}
 	if j.Status != StatusIssued {
 		if j.Status == StatusRejected && !j.DatesRefused {
 			j.Failures, j.LastFailure = j.Failures+1, r.Now().UTC()
@@ -307,7 +325,7 @@ func (r *Runner) tidy(ctx context.Context, j *Journal) {
 
 // kept is the part of a journal that is saved.
 func kept(j Journal) Journal {
-	j.Wait = 0
+	j.Wait, j.Supplies = 0, Supplies{}
 	return j
 }
 
@@ -347,7 +365,7 @@ func CheckIssued(j Journal, now time.Time) error {
 		return fmt.Errorf("%w: %w", ErrUnacceptable, err)
 	}
 	leaf := chain[0]
-	if err := pki.CheckIssued(leaf, j.Request); err != nil {
+	if err := checkOrdered(leaf, j); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnacceptable, err)
 	}
 	if err := pki.CheckChain(chain); err != nil {
@@ -355,6 +373,18 @@ func CheckIssued(j Journal, now time.Time) error {
 	}
 	if !now.Before(leaf.NotAfter) {
 		return fmt.Errorf("%w: it expired on %s (now is %s)", ErrUnacceptable, leaf.NotAfter, now)
+	}
+	return nil
+}
+
+// checkOrdered holds a certificate against the signing request; without one,
+// since the CA made the key, against the names.
+func checkOrdered(leaf *x509.Certificate, j Journal) error {
+	if len(j.Request) > 0 {
+		return pki.CheckIssued(leaf, j.Request)
+	}
+	if got, want := pki.NameSet(pki.Names(leaf)), pki.NameSet(j.Intent.Names); !slices.Equal(got, want) {
+		return fmt.Errorf("it is for %q, ordered was %q", got, want)
 	}
 	return nil
 }
