@@ -12,7 +12,7 @@ const (
 	firstRetry   = 50 * time.Millisecond
 	slowestRetry = 5 * time.Second
 	// longPause is one that people at the CA make.
-	longPause = 30 * time.Second
+	longPause = 5 * time.Minute
 )
 
 // drive steps until the order is final or the wait is over. Then the records
