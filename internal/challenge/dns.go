@@ -47,13 +47,24 @@ type knownZone struct {
 // Type implements Solver.
 func (s *DNSSolver) Type() string { return DNS01 }
 
-// Locate implements Locator by following CNAMEs.
+// Writes implements RecordWriter.
+func (s *DNSSolver) Writes(kind string) bool {
+	_, alias := s.Publisher.(AliasPublisher)
+	return kind == TXT || kind == CNAME && alias
+}
+
+// Locate implements Locator by following CNAMEs. A record that is one itself
+// belongs where it is asked for.
 func (s *DNSSolver) Locate(ctx context.Context, records []Record) ([]Record, error) {
 	located := slices.Clone(records)
 	talk := s.Resolver.converse()
 	defer talk.close()
 	group, ctx := parallel(ctx)
 	for n := range located {
+		if located[n].Type == CNAME {
+			located[n].Target = located[n].Name
+			continue
+		}
 		group.Go(func() error {
 			target, zone, err := talk.follow(ctx, located[n].Name)
 			located[n].Target = target
@@ -69,7 +80,7 @@ func (s *DNSSolver) Locate(ctx context.Context, records []Record) ([]Record, err
 func (s *DNSSolver) Present(ctx context.Context, records []Record) error {
 	group, publishing := parallel(ctx)
 	for _, record := range records {
-		group.Go(func() error { return s.Publisher.Publish(publishing, record.Target, record.Value) })
+		group.Go(func() error { return s.write(publishing, record) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
@@ -97,12 +108,36 @@ func (s *DNSSolver) Withdraw(ctx context.Context, records []Record) error {
 	for n, record := range records {
 		s.noteZone(record.Target, "")
 		group.Go(func() error {
-			failures[n] = s.Publisher.Withdraw(ctx, record.Target, record.Value)
+			failures[n] = s.erase(ctx, record)
 			return nil
 		})
 	}
 	_ = group.Wait() // the failures are kept apart
 	return errors.Join(failures...)
+}
+
+var errNoAlias = errors.New("the configured validation does not write CNAME records")
+
+func (s *DNSSolver) write(ctx context.Context, record Record) error {
+	if record.Type != CNAME {
+		return s.Publisher.Publish(ctx, record.Target, record.Value)
+	}
+	alias, ok := s.Publisher.(AliasPublisher)
+	if !ok {
+		return fmt.Errorf("publish %s: %w", record.Name, errNoAlias)
+	}
+	return alias.PublishAlias(ctx, record.Target, record.Value)
+}
+
+func (s *DNSSolver) erase(ctx context.Context, record Record) error {
+	if record.Type != CNAME {
+		return s.Publisher.Withdraw(ctx, record.Target, record.Value)
+	}
+	alias, ok := s.Publisher.(AliasPublisher)
+	if !ok {
+		return fmt.Errorf("withdraw %s: %w", record.Name, errNoAlias)
+	}
+	return alias.WithdrawAlias(ctx, record.Target, record.Value)
 }
 
 // await returns when every authoritative server answers with the record.
@@ -123,7 +158,7 @@ func (s *DNSSolver) await(ctx context.Context, talk *conversation, record Record
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("wait for TXT %s: %w: %w", record.Target, context.Cause(ctx), reason)
+			return fmt.Errorf("wait for %s %s: %w: %w", record.rrType(), record.Target, context.Cause(ctx), reason)
 		}
 		wait = min(wait*2, slowestLook)
 	}
@@ -202,7 +237,7 @@ func (s *DNSSolver) serversOf(ctx context.Context, talk *conversation, name stri
 // lacks returns nil when every address of the server that can be reached
 // answers authoritatively with the record, and at least one can be.
 func (n nameServer) lacks(ctx context.Context, talk *conversation, record Record) error {
-	question := newQuestion(record.Target, dns.TypeTXT)
+	question := newQuestion(record.Target, dns.StringToType[record.rrType()])
 	question.RecursionDesired = false
 	var unreachable []error
 	for _, address := range n.addresses {
@@ -235,14 +270,19 @@ func missing(answer *dns.Msg, record Record) string {
 	}
 	values := 0
 	for _, rr := range answer.Answer {
-		txt, ok := rr.(*dns.TXT)
-		if !ok {
+		var value string
+		switch rr := rr.(type) {
+		case *dns.TXT:
+			value = strings.Join(rr.Txt, "")
+		case *dns.CNAME:
+			value = strings.TrimSuffix(rr.Target, ".")
+		default:
 			continue
 		}
-		values++
-		if strings.Join(txt.Txt, "") == record.Value {
+		if value == record.Value {
 			return ""
 		}
+		values++
 	}
 	return fmt.Sprintf("does not have the value yet (it has %d other values)", values)
 }

@@ -20,6 +20,12 @@ const (
 	TLSALPN01 = "tls-alpn-01" // a certificate for the protocol acme-tls/1, RFC 8737
 )
 
+// The types of records that CAs without ACME ask for, at names of their own.
+const (
+	TXT   = "TXT"
+	CNAME = "CNAME"
+)
+
 // Record is what answers one challenge.
 type Record struct {
 	// Type is the challenge's.
@@ -56,6 +62,19 @@ type Solver interface {
 type Locator interface {
 	// Locate fills that in; it writes nothing.
 	Locate(ctx context.Context, records []Record) ([]Record, error)
+}
+
+// RecordWriter is a Solver that also writes the records of CAs without ACME.
+type RecordWriter interface {
+	// Writes tells whether records of a type, TXT or CNAME, can be written.
+	Writes(kind string) bool
+}
+
+// AliasPublisher is a Publisher that also writes CNAME records, which are alone
+// at their names.
+type AliasPublisher interface {
+	PublishAlias(ctx context.Context, name, target string) error
+	WithdrawAlias(ctx context.Context, name, target string) error
 }
 
 // Publisher writes TXT records and removes them. Both leave other values at the
@@ -98,6 +117,14 @@ func NewRecord(kind, domain, token, keyAuthorization string) (Record, error) {
 
 // path is that of the URL of an http-01 record.
 func (r Record) path() string { return r.Name[max(strings.Index(r.Name, wellKnown), 0):] }
+
+// rrType is the type of the record in DNS.
+func (r Record) rrType() string {
+	if r.Type == CNAME {
+		return CNAME
+	}
+	return TXT
+}
 
 // hostOf is a name or address as URLs have it.
 func hostOf(domain string) string {

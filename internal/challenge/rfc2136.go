@@ -44,7 +44,7 @@ type tsigKey struct {
 
 // Publish implements Publisher.
 func (p *UpdatePublisher) Publish(ctx context.Context, name, value string) error {
-	if err := p.update(ctx, name, value, (*dns.Msg).Insert); err != nil {
+	if err := p.update(ctx, name, txt(name, value), (*dns.Msg).Insert); err != nil {
 		return fmt.Errorf("publish %s by a dynamic update: %w", name, err)
 	}
 	return nil
@@ -52,24 +52,49 @@ func (p *UpdatePublisher) Publish(ctx context.Context, name, value string) error
 
 // Withdraw implements Publisher.
 func (p *UpdatePublisher) Withdraw(ctx context.Context, name, value string) error {
-	if err := p.update(ctx, name, value, (*dns.Msg).Remove); err != nil {
+	if err := p.update(ctx, name, txt(name, value), (*dns.Msg).Remove); err != nil {
 		return fmt.Errorf("withdraw %s by a dynamic update: %w", name, err)
 	}
 	return nil
 }
 
+// PublishAlias implements AliasPublisher.
+func (p *UpdatePublisher) PublishAlias(ctx context.Context, name, target string) error {
+	if err := p.update(ctx, name, alias(name, target), (*dns.Msg).Insert); err != nil {
+		return fmt.Errorf("publish the CNAME %s by a dynamic update: %w", name, err)
+	}
+	return nil
+}
+
+// WithdrawAlias implements AliasPublisher.
+func (p *UpdatePublisher) WithdrawAlias(ctx context.Context, name, target string) error {
+	if err := p.update(ctx, name, alias(name, target), (*dns.Msg).Remove); err != nil {
+		return fmt.Errorf("withdraw the CNAME %s by a dynamic update: %w", name, err)
+	}
+	return nil
+}
+
+func txt(name, value string) dns.RR {
+	return &dns.TXT{Hdr: header(name, dns.TypeTXT), Txt: []string{value}}
+}
+
+func alias(name, target string) dns.RR {
+	return &dns.CNAME{Hdr: header(name, dns.TypeCNAME), Target: dns.Fqdn(target)}
+}
+
+func header(name string, kind uint16) dns.RR_Header {
+	return dns.RR_Header{Name: dns.Fqdn(name), Rrtype: kind, Class: dns.ClassINET, Ttl: updateTTL}
+}
+
 // update adds one record to those of its name and type or takes one away (RFC
 // 2136 §2.5.1, §2.5.4).
-func (p *UpdatePublisher) update(ctx context.Context, name, value string, change func(*dns.Msg, []dns.RR)) error {
+func (p *UpdatePublisher) update(ctx context.Context, name string, record dns.RR, change func(*dns.Msg, []dns.RR)) error {
 	zone, err := p.zoneOf(ctx, name)
 	if err != nil {
 		return err
 	}
 	message := new(dns.Msg).SetUpdate(zone)
-	change(message, []dns.RR{&dns.TXT{
-		Hdr: dns.RR_Header{Name: dns.Fqdn(name), Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: updateTTL},
-		Txt: []string{value},
-	}})
+	change(message, []dns.RR{record})
 	_, err = p.exchange(ctx, message, zone)
 	return err
 }

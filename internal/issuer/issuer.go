@@ -53,6 +53,20 @@ type Revoker interface {
 	Revoke(ctx context.Context, certificate *x509.Certificate, reason uint) error
 }
 
+// Follower is an Issuer whose orders take days. An apply does not wait for them;
+// a refresh looks where they are.
+type Follower interface {
+	// Look returns the journal of an order as it is at the CA now, and changes
+	// nothing anywhere. Act says that there is a step for Step to take.
+	Look(ctx context.Context, j order.Journal) (next order.Journal, act bool, err error)
+}
+
+// Canceller is an Issuer whose orders can be ended before the certificate is
+// issued.
+type Canceller interface {
+	Cancel(ctx context.Context, j order.Journal) error
+}
+
 // Timekeeper is an Issuer that knows what time it is at its CA.
 type Timekeeper interface {
 	// Ahead returns by how much the CA's clock was ahead of this machine's at

@@ -40,6 +40,16 @@ const (
 	StatusRejected Status = "rejected"
 	// StatusExpired: the CA gave up on the order, or no longer knows it.
 	StatusExpired Status = "expired"
+	// StatusCancelling: somebody ends the order.
+	StatusCancelling Status = "cancelling"
+	// StatusRevoking: somebody has the certificate revoked.
+	StatusRevoking Status = "revoking"
+	// StatusRevoked: it is.
+	StatusRevoked Status = "revoked"
+	// StatusReissuing: the CA makes the certificate anew.
+	StatusReissuing Status = "reissuing"
+	// StatusUncertain: the CA says something that is not known here.
+	StatusUncertain Status = "unknown"
 	// StatusCancelled: somebody ended the order.
 	StatusCancelled Status = "cancelled"
 	// StatusRefunded: and got the money back.
@@ -49,7 +59,7 @@ const (
 // Final reports whether the order will not change any more.
 func (s Status) Final() bool {
 	switch s {
-	case StatusIssued, StatusRejected, StatusExpired, StatusCancelled, StatusRefunded:
+	case StatusIssued, StatusRejected, StatusExpired, StatusCancelled, StatusRefunded, StatusRevoked:
 		return true
 	}
 	return false

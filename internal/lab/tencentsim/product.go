@@ -63,10 +63,10 @@ func products() []product {
 		reviewed("DNSPod SM2 OV", 1004366, 51, "OV", true, flowReview, "CNAME", 1),
 		reviewed("WoTrus OV", 1004164, 28, "OV", false, flowTelephone, "CNAME", 1),
 		reviewed("WoTrus EV", 1004454, 31, "EV", false, flowTelephone, "CNAME", 1),
-		reviewed("SecureSite OV", 1018580, 6, "OV", false, flowLetter, "TXT", 1),
-		reviewed("SecureSite OV multi-domain", 1013876, 58, "OV", false, flowLetter, "TXT", manyNames),
-		reviewed("SecureSite EV", 1018557, 4, "EV", false, flowLetter, "TXT", 1),
-		reviewed("GlobalSign OV", 1013900, 18, "OV", false, flowLetter, "TXT", 1),
+		reviewed("SecureSite OV", 1018580, 75, "OV", false, flowLetter, "TXT", 1),
+		reviewed("SecureSite OV multi-domain", 1013876, 93, "OV", false, flowLetter, "TXT", manyNames),
+		reviewed("SecureSite EV", 1018557, 77, "EV", false, flowLetter, "TXT", 1),
+		reviewed("GlobalSign OV", 1013900, 81, "OV", false, flowLetter, "TXT", 1),
 	}
 }
 

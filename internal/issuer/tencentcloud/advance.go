@@ -1,0 +1,357 @@
+package tencentcloud
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	ssl "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/ssl/v20191205"
+
+	"github.com/certiform/terraform-provider-certificate/internal/lifecycle"
+	"github.com/certiform/terraform-provider-certificate/internal/order"
+	"github.com/certiform/terraform-provider-certificate/internal/pki"
+)
+
+// The states of a certificate as the API numbers them.
+const (
+	statusReviewing        = 0
+	statusIssued           = 1
+	statusFailed           = 2
+	statusExpired          = 3
+	statusRecordAdded      = 4
+	statusInformation      = 5
+	statusCancelling       = 6
+	statusCancelled        = 7
+	statusLetter           = 8
+	statusRevoking         = 9
+	statusRevoked          = 10
+	statusReissuing        = 11
+	statusRevocationLetter = 12
+	statusFreeInformation  = 13
+	statusRefunded         = 14
+	statusMigrating        = 15
+)
+
+type detail = ssl.DescribeCertificateDetailResponseParams
+
+func (i *Issuer) describe(ctx context.Context, id string) (*detail, error) {
+	request := ssl.NewDescribeCertificateDetailRequest()
+	request.CertificateId = &id
+	answer, err := call(ctx, i.client, "DescribeCertificateDetail", (*ssl.Client).DescribeCertificateDetailWithContext, request)
+	if err != nil {
+		return nil, err
+	}
+	return answer.Response, nil
+}
+
+// advance does the next thing for an order that was placed.
+func (i *Issuer) advance(ctx context.Context, j order.Journal) (order.Journal, error) {
+	if j.Status == order.StatusRejected {
+		return i.resubmit(ctx, j)
+	}
+	found, err := i.describe(ctx, j.OrderID)
+	if err != nil {
+		return j, err
+	}
+	p, err := readProgress(j)
+	if err != nil {
+		return j, err
+	}
+	j = i.reflect(j, found)
+	switch j.Status {
+	case order.StatusIssued:
+		return i.take(ctx, j, found)
+	case order.StatusAwaitingInformation:
+		return i.inform(ctx, j, p)
+	case order.StatusAwaitingDocument:
+		if len(j.Supplies.Letter) > 0 && !p.Letter {
+			return i.uploadLetter(ctx, j, p)
+		}
+	}
+	return i.publish(ctx, j)
+}
+
+// reflect writes into the journal what the CA says of the order, and changes
+// nothing anywhere else.
+func (i *Issuer) reflect(j order.Journal, found *detail) order.Journal {
+	product, err := ProductBy(j.Intent.Options.Purchase.Product)
+	if err != nil { // an order of the console
+		product = Product{Level: strings.ToLower(value(found.CertType))}
+	}
+	p, err := readProgress(j)
+	if err == nil && p.Number == "" {
+		p.Number = value(found.OrderId)
+		if next, err := p.into(j); err == nil {
+			j = next
+		}
+	}
+	j.Status = statusOf(value(found.Status), value(found.StatusMsg), product, found.DvAuthDetail != nil && len(found.DvAuthDetail.DvAuths) > 0)
+	j.Detail = detailOf(j.Status, found)
+	j.ExpectedBy = expectedBy(j.CreatedAt, product)
+	j.Wait = pausePeople
+	switch j.Status {
+	case order.StatusAwaitingValidation, order.StatusIssuing:
+		j.Wait = pauseSoon
+		if product.Level != "dv" {
+			j.Wait = pausePeople
+		}
+	case order.StatusIssued:
+		j.Wait = 0
+	}
+	j.Records = records(j, found.DvAuthDetail)
+	j.Obligations = obligations(j, product, value(found.DvAuthDetail), p)
+	return j
+}
+
+// statusOf puts the CA's number and words into ours. The words can be of
+// yesterday, in lower case, or missing: the number decides.
+func statusOf(status uint64, words string, product Product, records bool) order.Status {
+	switch status {
+	case statusIssued:
+		return order.StatusIssued
+	case statusFailed:
+		return order.StatusRejected
+	case statusExpired:
+		return order.StatusExpired
+	case statusRecordAdded:
+		return order.StatusAwaitingValidation
+	case statusInformation, statusFreeInformation:
+		return order.StatusAwaitingInformation
+	case statusCancelling:
+		return order.StatusCancelling
+	case statusCancelled:
+		return order.StatusCancelled
+	case statusLetter:
+		return order.StatusAwaitingDocument
+	case statusRevoking, statusRevocationLetter:
+		return order.StatusRevoking
+	case statusRevoked:
+		return order.StatusRevoked
+	case statusReissuing:
+		return order.StatusReissuing
+	case statusRefunded:
+		return order.StatusRefunded
+	case statusReviewing:
+		return reviewing(strings.ToUpper(words), product, records)
+	}
+	return order.StatusUncertain // 15, and what the API will know one day
+}
+
+func reviewing(words string, product Product, records bool) order.Status {
+	switch words {
+	case "PRE-REVIEWING":
+		return order.StatusPreReview
+	case "LEGAL-REVIEWING":
+		return order.StatusOrganizationReview
+	case "CA-REVIEWING":
+		if product.Level == "dv" {
+			return order.StatusIssuing
+		}
+		return order.StatusOrganizationReview
+	case "PENDING-DCV":
+		return order.StatusAwaitingValidation
+	case "WAIT-ISSUE":
+		return order.StatusIssuing
+	}
+	if records {
+		return order.StatusAwaitingValidation
+	}
+	return order.StatusOrganizationReview
+}
+
+// detailOf are the CA's words on an order that did not come to a good end, or
+// waits.
+func detailOf(status order.Status, found *detail) string {
+	words := value(found.StatusMsg)
+	switch status {
+	case order.StatusIssued:
+		return ""
+	case order.StatusCancelled, order.StatusRefunded, order.StatusRevoked, order.StatusCancelling:
+		return strings.TrimSpace("somebody ended the order at the CA " + words)
+	}
+	return words
+}
+
+// expectedBy is when the CA should be done at the latest, by its renewal guide.
+func expectedBy(placed time.Time, product Product) time.Time {
+	if days := product.workingDays(); days > 0 {
+		return lifecycle.AddWorkingDays(placed, days, shanghai()).UTC()
+	}
+	return placed.Add(24 * time.Hour).UTC()
+}
+
+// shanghai is the zone of the API's times.
+func shanghai() *time.Location { return time.FixedZone("CST", 8*60*60) }
+
+// inform sends the information of an order, and then the order itself.
+func (i *Issuer) inform(ctx context.Context, j order.Journal, p progress) (order.Journal, error) {
+	if !p.Submitted {
+		if err := i.submitInformation(ctx, j); err != nil {
+			return i.heard(j, err)
+		}
+		p.Submitted = true
+		return p.into(j)
+	}
+	request := ssl.NewCertificateOrderSubmitRequest()
+	request.CertId, request.VerifyType = &j.OrderID, given("DNS")
+	_, err := call(ctx, i.client, "CertificateOrderSubmit", (*ssl.Client).CertificateOrderSubmitWithContext, request)
+	if err != nil {
+		return i.heard(j, err)
+	}
+	p.Submitted = false // until the CA asks again
+	j.Wait = 0
+	return p.into(j)
+}
+
+// heard turns a refusal of an order that was paid for into its status: nothing
+// is lost, and people can do something about it.
+func (i *Issuer) heard(j order.Journal, err error) (order.Journal, error) {
+	var no *refusal
+	if !errors.As(err, &no) {
+		return j, err
+	}
+	j.Detail, j.Wait = no.Error(), pausePeople
+	p, readErr := readProgress(j)
+	if readErr != nil {
+		return j, readErr
+	}
+	p.Submitted = false
+	return p.into(j)
+}
+
+func (i *Issuer) submitInformation(ctx context.Context, j order.Journal) error {
+	wish := j.Intent.Options.Purchase
+	product, err := ProductBy(wish.Product)
+	if err != nil {
+		return err
+	}
+	request := ssl.NewCertificateInfoSubmitRequest()
+	request.CertId, request.CertCommonName, request.VerifyType = &j.OrderID, &j.Intent.Names[0], given("DNS")
+	for _, name := range j.Intent.Names[1:] {
+		request.DnsNames = append(request.DnsNames, &name)
+	}
+	if wish.KeyAtCA {
+		kind, parameter := keyAtCA(j.Intent.Algorithm, product)
+		request.GenCsrType, request.CsrEncryptAlgo, request.CsrKeyParameter = given("online"), &kind, &parameter
+	} else {
+		request.GenCsrType, request.Csr = given("parse"), given(requestPEM(j.Request))
+	}
+	contact := j.Supplies.Contact
+	request.CompanyType = given(uint64(2))
+	if product.Level == "dv" && wish.Company == "" && wish.Manager == "" && contact["organization"] == "" {
+		request.CompanyType = given(uint64(1))
+	}
+	request.CompanyId, request.ManagerId = given(wish.Company), given(wish.Manager)
+	if j.Supplies.AutoRenew {
+		request.AutoRenewFlag = given(uint64(1))
+	}
+	for name, field := range map[string]**string{
+		"organization": &request.OrgOrganization, "department": &request.OrgDivision, "address": &request.OrgAddress,
+		"country": &request.OrgCountry, "city": &request.OrgCity, "region": &request.OrgRegion,
+		"phone_area": &request.OrgPhoneArea, "phone": &request.OrgPhoneNumber,
+		"admin_first_name": &request.AdminFirstName, "admin_last_name": &request.AdminLastName, "admin_phone": &request.AdminPhone,
+		"admin_email": &request.AdminEmail, "admin_title": &request.AdminTitle,
+		"contact_first_name": &request.TechFirstName, "contact_last_name": &request.TechLastName, "contact_phone": &request.TechPhone,
+		"contact_email": &request.ContactEmail, "contact_title": &request.TechTitle,
+	} {
+		*field = given(contact[name])
+	}
+	_, err = call(ctx, i.client, "CertificateInfoSubmit", (*ssl.Client).CertificateInfoSubmitWithContext, request)
+	return err
+}
+
+func (i *Issuer) uploadLetter(ctx context.Context, j order.Journal, p progress) (order.Journal, error) {
+	request := ssl.NewUploadConfirmLetterRequest()
+	request.CertificateId, request.ConfirmLetter = &j.OrderID, given(base64.StdEncoding.EncodeToString(j.Supplies.Letter))
+	_, err := call(ctx, i.client, "UploadConfirmLetter", (*ssl.Client).UploadConfirmLetterWithContext, request)
+	var no *refusal
+	if errors.As(err, &no) {
+		// The action is frozen for some products: a person uploads it instead.
+		j.Detail, j.Wait = no.Error()+"; upload the letter in the console instead, and the next apply goes on", pausePeople
+		j.Obligations = replaceDetail(j.Obligations, "document", "upload the stamped letter in the console: the API does not take it ("+no.code+")")
+		return j, nil
+	}
+	if err != nil {
+		return j, err
+	}
+	p.Letter = true
+	return p.into(j)
+}
+
+// resubmit opens a rejected order again, for the information of now.
+func (i *Issuer) resubmit(ctx context.Context, j order.Journal) (order.Journal, error) {
+	request := ssl.NewModifyCertificateResubmitRequest()
+	request.CertificateId = &j.OrderID
+	_, err := call(ctx, i.client, "ModifyCertificateResubmit", (*ssl.Client).ModifyCertificateResubmitWithContext, request)
+	var no *refusal
+	if err != nil && !errors.As(err, &no) {
+		return j, err
+	}
+	// Refused where somebody has done it in the console: the state tells.
+	found, describeErr := i.describe(ctx, j.OrderID)
+	if describeErr != nil {
+		return j, describeErr
+	}
+	next := i.reflect(j, found)
+	if next.Status == order.StatusRejected && no != nil {
+		next.Detail += "; " + no.Error()
+	} else if next.Status != order.StatusRejected {
+		next.Wait = 0
+	}
+	var p progress
+	return p.into(next)
+}
+
+// take downloads the certificate, and the key where the CA made it.
+func (i *Issuer) take(ctx context.Context, j order.Journal, found *detail) (order.Journal, error) {
+	chain := []byte(value(found.CertificatePublicKey))
+	if _, err := pki.ParseCertificates(chain); err != nil {
+		return j, fmt.Errorf("the certificate %s at the CA: %w", j.OrderID, err)
+	}
+	if j.Intent.Options.Purchase.KeyAtCA {
+		key, err := pki.ParseKey([]byte(value(found.CertificatePrivateKey)))
+		if err != nil {
+			return j, fmt.Errorf("the private key of the certificate %s at the CA: %w", j.OrderID, err)
+		}
+		if err := order.StoreKey(ctx, i.keeper, j.KeyID, key); err != nil {
+			return j, err
+		}
+	}
+	j.Certificate = chain
+	j.Obligations, j.Wait = nil, 0
+	listed, err := i.list(ctx, &ssl.DescribeCertificatesRequestParams{CertIds: []*string{&j.OrderID}})
+	if err == nil && len(listed) > 0 {
+		j.ServiceEnd = parseTime(value(listed[0].CertServiceEndTime))
+	}
+	return j, nil // what the list says is not worth losing a certificate for
+}
+
+// parseTime reads a time of the API; zero where there is none.
+func parseTime(text string) time.Time {
+	at, err := time.ParseInLocation(time.DateTime, text, shanghai())
+	if err != nil {
+		return time.Time{}
+	}
+	return at.UTC()
+}
+
+func requestPEM(der []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
+}
+
+// keyAtCA are the API's names of a key that the CA makes.
+func keyAtCA(algorithm pki.Algorithm, product Product) (kind, parameter string) {
+	switch {
+	case product.SM2:
+		return "SM2", ""
+	case algorithm == pki.RSA2048:
+		return "RSA", "2048"
+	case algorithm == pki.RSA4096:
+		return "RSA", "4096"
+	}
+	return "ECC", "prime256v1"
+}

@@ -1,0 +1,128 @@
+package tencentcloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common"
+	sdkerrors "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/errors"
+	"github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/profile"
+	ssl "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/ssl/v20191205"
+
+	"github.com/certiform/terraform-provider-certificate/internal/order"
+)
+
+// requestSeconds bounds one request.
+const requestSeconds = 30
+
+// client opens the SDK's once, at the first request: to find a credential may
+// take the network.
+type client struct {
+	config Config
+
+	mu   sync.Mutex
+	open *ssl.Client
+}
+
+func (c *client) sdk() (*ssl.Client, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open != nil {
+		return c.open, nil
+	}
+	scheme, host, err := parseURL(c.config.Endpoint())
+	if err != nil {
+		return nil, err
+	}
+	p := profile.NewClientProfile()
+	p.HttpProfile.Scheme, p.HttpProfile.Endpoint, p.HttpProfile.ReqTimeout = strings.ToUpper(scheme), host, requestSeconds
+	p.DisableRegionBreaker = true
+	var credential common.CredentialIface = common.NewTokenCredential(c.config.SecretID, c.config.SecretKey.reveal(), c.config.Token.reveal())
+	if c.config.SecretID == "" {
+		if credential, err = common.DefaultProviderChain().GetCredential(); err != nil {
+			return nil, fmt.Errorf("find a credential for Tencent Cloud: %w; set secret_id and secret_key, or TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY", err)
+		}
+	}
+	open, err := ssl.NewClient(credential, "", p)
+	if err != nil {
+		return nil, fmt.Errorf("prepare the client of Tencent Cloud: %w", err)
+	}
+	c.open = open
+	return open, nil
+}
+
+// refusal is an answer of the API that says no.
+type refusal struct{ action, code, message, id string }
+
+// Error implements error.
+func (r *refusal) Error() string {
+	return fmt.Sprintf("%s: %s (%s, request %s)", r.action, strings.TrimSuffix(r.message, "."), r.code, r.id)
+}
+
+// errUnclear says that nobody knows whether a request was carried out.
+var errUnclear = errors.New("the answer was lost")
+
+// call sends one request. Its error is a *refusal, or matches
+// order.ErrUnavailable: with errUnclear where the request may have been carried
+// out.
+func call[Q, A any](ctx context.Context, c *client, action string, send func(*ssl.Client, context.Context, Q) (A, error), request Q) (A, error) {
+	var none A
+	open, err := c.sdk()
+	if err != nil {
+		return none, err
+	}
+	answer, err := send(open, ctx, request)
+	if err == nil {
+		return answer, nil
+	}
+	if ctx.Err() != nil {
+		return none, fmt.Errorf("%s: %w: %w", action, errUnclear, ctx.Err())
+	}
+	var said *sdkerrors.TencentCloudSDKError
+	if !errors.As(err, &said) {
+		return none, fmt.Errorf("%s: %w: %w: %w", action, order.ErrUnavailable, errUnclear, err)
+	}
+	switch code := said.GetCode(); {
+	case strings.HasPrefix(code, "ClientError."), strings.HasPrefix(code, "InternalError"):
+		return none, fmt.Errorf("%s: %w: %w: %s", action, order.ErrUnavailable, errUnclear, said.GetMessage())
+	case strings.HasPrefix(code, "RequestLimitExceeded"), strings.HasPrefix(code, "LimitExceeded.RateLimitExceeded"), code == "ResourceUnavailable":
+		return none, fmt.Errorf("%s: %w: %s", action, order.ErrUnavailable, said.GetMessage())
+	}
+	return none, &refusal{action, said.GetCode(), said.GetMessage() + advice(said.GetCode()), said.GetRequestId()}
+}
+
+// advice is what to do about answers that a mistake in the configuration leads
+// to.
+func advice(code string) string {
+	switch {
+	case strings.HasPrefix(code, "AuthFailure.SignatureExpire"):
+		return "; set the clock of this machine"
+	case strings.HasPrefix(code, "AuthFailure"):
+		return "; check secret_id and secret_key of the issuer"
+	case strings.HasPrefix(code, "UnauthorizedOperation"):
+		return "; allow the action for the credential in the access management of the account"
+	}
+	return ""
+}
+
+// value reads what may be null.
+func value[T any](p *T) T {
+	if p == nil {
+		var zero T
+		return zero
+	}
+	return *p
+}
+
+// given is a pointer to what is not zero, since the API tells an empty value from
+// none.
+func given[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}

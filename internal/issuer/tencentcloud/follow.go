@@ -1,0 +1,101 @@
+package tencentcloud
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+
+	ssl "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/ssl/v20191205"
+
+	"github.com/certiform/terraform-provider-certificate/internal/order"
+	"github.com/certiform/terraform-provider-certificate/internal/pki"
+)
+
+// Look implements issuer.Follower.
+func (i *Issuer) Look(ctx context.Context, j order.Journal) (order.Journal, bool, error) {
+	if j.OrderID == "" {
+		found, err := i.reconcile(ctx, j)
+		return j, found != "", err
+	}
+	found, err := i.describe(ctx, j.OrderID)
+	if err != nil {
+		return j, false, err
+	}
+	before := len(j.Records)
+	next := i.reflect(j, found)
+	switch next.Status {
+	case order.StatusIssued, order.StatusAwaitingInformation:
+		return next, true, nil
+	case order.StatusAwaitingValidation, order.StatusPreReview, order.StatusOrganizationReview:
+		return next, before == 0 && len(i.publishable(next.Records)) > 0, nil
+	}
+	return next, false, nil
+}
+
+// Cancel implements issuer.Canceller. The money comes back through the console
+// alone.
+func (i *Issuer) Cancel(ctx context.Context, j order.Journal) error {
+	if j.OrderID == "" {
+		return nil
+	}
+	request := ssl.NewCancelCertificateOrderRequest()
+	request.CertificateId = &j.OrderID
+	_, err := call(ctx, i.client, "CancelCertificateOrder", (*ssl.Client).CancelCertificateOrderWithContext, request)
+	return err
+}
+
+// Revoke implements issuer.Revoker. The API wants the number of the certificate,
+// which is found by its names.
+func (i *Issuer) Revoke(ctx context.Context, certificate *x509.Certificate, _ uint) error {
+	names := pki.Names(certificate)
+	if len(names) == 0 {
+		return errors.New("the certificate has no names to find it by")
+	}
+	request := ssl.NewDescribeCertificatesRequest()
+	request.SearchKey, request.Limit = &names[0], given(uint64(mostListed))
+	answer, err := call(ctx, i.client, "DescribeCertificates", (*ssl.Client).DescribeCertificatesWithContext, request)
+	if err != nil {
+		return err
+	}
+	for _, listed := range answer.Response.Certificates {
+		found, err := i.describe(ctx, value(listed.CertificateId))
+		if err != nil {
+			return err
+		}
+		chain, err := pki.ParseCertificates([]byte(value(found.CertificatePublicKey)))
+		if err != nil || !chain[0].Equal(certificate) {
+			continue
+		}
+		if status := value(found.Status); status == statusRevoked || status == statusRevoking {
+			return nil
+		}
+		revocation := ssl.NewRevokeCertificateRequest()
+		revocation.CertificateId = listed.CertificateId
+		_, err = call(ctx, i.client, "RevokeCertificate", (*ssl.Client).RevokeCertificateWithContext, revocation)
+		return err
+	}
+	return fmt.Errorf("the account has no certificate with the serial number %s", pki.Serial(certificate))
+}
+
+// Certificate fetches a certificate of the account by its number: its chain, and
+// what else is known of it.
+func (i *Issuer) Certificate(ctx context.Context, id string) ([]*x509.Certificate, error) {
+	found, err := i.describe(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return pki.ParseCertificates([]byte(value(found.CertificatePublicKey)))
+}
+
+// Replace swaps a certificate for its successor in the account's cloud resources
+// of some types.
+func (i *Issuer) Replace(ctx context.Context, before, after string, types []string) error {
+	request := ssl.NewUpdateCertificateInstanceRequest()
+	request.OldCertificateId, request.CertificateId = &before, &after
+	for _, kind := range types {
+		request.ResourceTypes = append(request.ResourceTypes, &kind)
+	}
+	_, err := call(ctx, i.client, "UpdateCertificateInstance", (*ssl.Client).UpdateCertificateInstanceWithContext, request)
+	return err
+}
