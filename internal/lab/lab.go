@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/certiform/terraform-provider-certificate/dnsserver"
+	"github.com/certiform/terraform-provider-certificate/internal/lab/tencentsim"
 )
 
 // Zone is the DNS zone of the lab: every name below it has the address
@@ -53,6 +54,8 @@ type Options struct {
 	ExternalAccounts map[string]string
 	// Intercept may wrap the CA's HTTP handler, to count or break requests.
 	Intercept func(ca http.Handler) http.Handler
+	// CommercialCA starts the simulator of Tencent Cloud's SSL API too.
+	CommercialCA bool
 	// Logger gets the events of the parts; nil discards them.
 	Logger *slog.Logger
 }
@@ -80,6 +83,12 @@ type Lab struct {
 	Web *Web
 	// CA is the certificate authority.
 	CA *CA
+	// Commercial is the simulator of the commercial CA, nil without one, and
+	// CommercialURL its API.
+	Commercial    *tencentsim.Simulator
+	CommercialURL string
+	// CommercialID and CommercialKey are the credential there.
+	CommercialID, CommercialKey string
 	// Responder is the DNS server, for tests that look inside.
 	Responder *dnsserver.Server
 
@@ -108,7 +117,7 @@ func Start(ctx context.Context, options Options) (_ *Lab, err error) {
 	if err := l.pickPorts(); err != nil {
 		return nil, err
 	}
-	for _, step := range []func(context.Context) error{l.startResponder, l.startCA, l.startWeb, l.startControl, l.writeFiles} {
+	for _, step := range []func(context.Context) error{l.startResponder, l.startCA, l.startCommercial, l.startWeb, l.startControl, l.writeFiles} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -216,6 +225,13 @@ func (l *Lab) Environment() []string {
 		"TF_VAR_web_address=" + l.Web.Address,
 		"TF_VAR_fullchain_path=" + l.Web.Fullchain,
 		"TF_VAR_private_key_path=" + l.Web.PrivateKey,
+	}
+	if l.Commercial != nil {
+		environment = append(environment,
+			"CERTIFICATE_TENCENTCLOUD_URL="+l.CommercialURL,
+			"TENCENTCLOUD_SECRET_ID="+l.CommercialID,
+			"TENCENTCLOUD_SECRET_KEY="+l.CommercialKey,
+		)
 	}
 	if executable, err := os.Executable(); err == nil {
 		environment = append(environment, fmt.Sprintf(`TF_VAR_reload_command=[%q, "reload"]`, executable))

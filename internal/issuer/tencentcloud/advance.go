@@ -193,7 +193,7 @@ func (i *Issuer) inform(ctx context.Context, j order.Journal, p progress) (order
 		if err := i.submitInformation(ctx, j); err != nil {
 			return i.heard(j, err)
 		}
-		p.Submitted = true
+		p.Submitted, j.Wait = true, 0
 		return p.into(j)
 	}
 	request := ssl.NewCertificateOrderSubmitRequest()
@@ -278,7 +278,7 @@ func (i *Issuer) uploadLetter(ctx context.Context, j order.Journal, p progress) 
 	if err != nil {
 		return j, err
 	}
-	p.Letter = true
+	p.Letter, j.Wait = true, 0
 	return p.into(j)
 }
 

@@ -77,6 +77,7 @@ func (p progress) into(j order.Journal) (order.Journal, error) {
 
 // How long to wait before the next look at an order.
 const (
+	pauseScan   = 500 * time.Millisecond // after records were published
 	pauseBusy   = 2 * time.Second
 	pauseSoon   = 10 * time.Second
 	pausePeople = time.Hour

@@ -86,7 +86,7 @@ func (i *Issuer) publish(ctx context.Context, j order.Journal) (order.Journal, e
 	}
 	i.presented.Store(j.OrderID, true)
 	i.hurry(ctx, j)
-	j.Wait = min(j.Wait, pauseBusy)
+	j.Wait = pauseScan
 	return j, nil
 }
 
