@@ -26,6 +26,7 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/issuer"
 	"github.com/certiform/terraform-provider-certificate/internal/issuer/acme"
+	"github.com/certiform/terraform-provider-certificate/internal/issuer/tencentcloud"
 	"github.com/certiform/terraform-provider-certificate/internal/kind"
 )
 
@@ -47,7 +48,7 @@ type certificateProvider struct {
 // The families of alternatives. A new issuer, validation method or storage is
 // one file and one line here.
 func (p *certificateProvider) issuerKinds() []kind.Kind[issuer.Config, schema.Attribute] {
-	return []kind.Kind[issuer.Config, schema.Attribute]{acme.Kind(p.options.Getenv)}
+	return []kind.Kind[issuer.Config, schema.Attribute]{acme.Kind(p.options.Getenv), tencentcloud.Kind(p.options.Getenv)}
 }
 
 func (p *certificateProvider) validationKinds() []kind.Kind[challenge.Config, schema.Attribute] {

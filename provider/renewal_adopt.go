@@ -13,17 +13,19 @@ import (
 	"os"
 	"strings"
 
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy"
+	"github.com/certiform/terraform-provider-certificate/internal/issuer"
 	"github.com/certiform/terraform-provider-certificate/internal/order"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
 
 const importHelp = "Give one of: the path of a PEM file with the certificate and its chain, and after a comma that of its private key if it should be taken into the storage; " +
-	"https://HOST[:PORT] to take what a server serves; lineage:ID for a certificate in the provider's storage. Nothing was changed."
+	"https://HOST[:PORT] to take what a server serves; lineage:ID for a certificate in the provider's storage; certificate:ISSUER/ID for one of a CA that sells, by its number there. Nothing was changed."
 
 // emptyRenewal is a model in which everything is null, as an import starts with.
 func emptyRenewal() renewalModel {
@@ -33,6 +35,7 @@ func emptyRenewal() renewalModel {
 		Subject:    types.ObjectNull(subjectAttribute().GetType().(types.ObjectType).AttrTypes),
 		Validity:   types.ObjectNull(validityAttribute().GetType().(types.ObjectType).AttrTypes),
 		Timeouts:   types.ObjectNull(timeoutsAttribute().GetType().(types.ObjectType).AttrTypes),
+		Purchase:   types.ObjectNull(purchaseAttribute().GetType().(types.ObjectType).AttrTypes),
 		Issuers:    types.ListNull(types.StringType),
 		Domains:    types.SetNull(types.StringType),
 	}
@@ -52,6 +55,8 @@ func (r *renewalResource) ImportState(ctx context.Context, request resource.Impo
 		err = r.adoptLineage(ctx, &m, identity)
 	case strings.HasPrefix(request.ID, "https://"):
 		err = r.adoptServed(ctx, &m, request.ID)
+	case strings.HasPrefix(request.ID, "certificate:"):
+		err = r.adoptBought(ctx, &m, strings.TrimPrefix(request.ID, "certificate:"))
 	case strings.HasPrefix(request.ID, "lineage:"):
 		err = r.adoptLineage(ctx, &m, strings.TrimPrefix(request.ID, "lineage:"))
 	default:
@@ -110,6 +115,36 @@ func (r *renewalResource) adoptServed(ctx context.Context, m *renewalModel, id s
 	return r.adopt(ctx, m, found.Chain, pki.Key{})
 }
 
+// adoptBought takes a certificate of a CA that sells, by the issuer's name here
+// and its number there. Its private key stays where it is.
+func (r *renewalResource) adoptBought(ctx context.Context, m *renewalModel, text string) error {
+	name, id, ok := strings.Cut(text, "/")
+	if !ok {
+		return fmt.Errorf("%q has no issuer and number, as in certificate:tencent/AbCd1234", text)
+	}
+	opened, err := r.services.issuer(name)
+	if err != nil {
+		return err
+	}
+	shelf, ok := opened.(issuer.Shelf)
+	if !ok {
+		return fmt.Errorf("issuer %q keeps no certificates by number", name)
+	}
+	chain, err := shelf.Certificate(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := r.adopt(ctx, m, chain, pki.Key{}); err != nil {
+		return err
+	}
+	m.IssuerUsed = types.StringValue(name)
+	m.Purchased = types.ObjectValueMust(purchasedType(), map[string]attr.Value{
+		"certificate_id": types.StringValue(id), "service_end": types.StringNull(),
+		"encryption_fullchain_pem": types.StringNull(), "encryption_private_key_id": types.StringNull(),
+	})
+	return nil
+}
+
 var errNotStored = errors.New("the storage has no certificate")
 
 // adoptLineage takes the newest certificate of a lineage in the storage.
@@ -135,6 +170,7 @@ func (r *renewalResource) adoptLineage(ctx context.Context, m *renewalModel, id 
 	}
 	m.ID, m.Generation = types.StringValue(id), types.Int64Value(int64(len(lineage.Generations)))
 	m.setIssued(chain, j.KeyID)
+	m.setPurchased(j)
 	m.CarriedOverDays = types.Int64Value(0)
 	for name := range r.services.issuers {
 		if open, err := r.services.issuer(name); err == nil && open.ID() == newest.Issuer {

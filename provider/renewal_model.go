@@ -48,6 +48,7 @@ type renewalModel struct {
 	Subject             types.Object `tfsdk:"subject"`
 	Validity            types.Object `tfsdk:"validity"`
 	Timeouts            types.Object `tfsdk:"timeouts"`
+	Purchase            types.Object `tfsdk:"purchase"`
 
 	Generation    types.Int64  `tfsdk:"generation"`
 	Status        types.String `tfsdk:"status"`
@@ -72,6 +73,7 @@ type renewalModel struct {
 	ExpectedBy        types.String `tfsdk:"expected_by"`
 	Obligations       types.List   `tfsdk:"obligations"`
 	ValidationRecords types.List   `tfsdk:"validation_records"`
+	Purchased         types.Object `tfsdk:"purchased"`
 }
 
 func previousType() map[string]attr.Type {
@@ -92,13 +94,17 @@ type wanted struct {
 	token     string  // renewal.force_token
 	options   order.Options
 	term      lifecycle.Term
+	bought    bool // options.Purchase is set
+	supplies  order.Supplies
+	resources []string // purchase.cloud_resources
+	cancels   bool     // purchase.on_destroy
 }
 
 // wanted reads the configuration. It must be known in the parts that matter;
 // complete says whether it is.
 func (m *renewalModel) wanted(ctx context.Context) (w wanted, complete bool, err error) {
 	if m.Domains.IsUnknown() || m.OriginalCertificate.IsUnknown() || m.CSR.IsUnknown() ||
-		hasUnknown(m.PrivateKey) || hasUnknown(m.Renewal) || hasUnknown(m.Subject) || hasUnknown(m.Validity) || m.WaitTimeout.IsUnknown() || m.WOVersion.IsUnknown() ||
+		hasUnknown(m.PrivateKey) || hasUnknown(m.Renewal) || hasUnknown(m.Subject) || hasUnknown(m.Validity) || hasUnknown(m.Purchase) || m.WaitTimeout.IsUnknown() || m.WOVersion.IsUnknown() ||
 		m.Profile.IsUnknown() || m.PreferredChain.IsUnknown() || m.MustStaple.IsUnknown() || m.CarryOver.IsUnknown() {
 		return wanted{}, false, nil
 	}
@@ -145,6 +151,10 @@ func (m *renewalModel) wanted(ctx context.Context) (w wanted, complete bool, err
 			return wanted{}, true, fmt.Errorf("wait_timeout: %w", err)
 		}
 	}
+	if err := m.wantedPurchase(ctx, &w); err != nil {
+		return wanted{}, true, err
+	}
+	w.follow(*m)
 	return w, true, nil
 }
 
@@ -329,11 +339,12 @@ func (m *renewalModel) copyOutputs(from renewalModel) {
 	m.IssuerUsed, m.Previous = from.IssuerUsed, from.Previous
 	m.CarriedOverDays, m.ExpectedBy = from.CarriedOverDays, from.ExpectedBy
 	m.Obligations, m.ValidationRecords = from.Obligations, from.ValidationRecords
+	m.Purchased = from.Purchased
 }
 
 // noOutputs sets every output to null.
 func (m *renewalModel) noOutputs() {
-	m.copyOutputs(renewalModel{Previous: types.ObjectNull(previousType())})
+	m.copyOutputs(renewalModel{Previous: types.ObjectNull(previousType()), Purchased: types.ObjectNull(purchasedType())})
 	m.noOpenOrder()
 }
 
@@ -353,6 +364,7 @@ func (m *renewalModel) unknownOutputs(keepKey bool) {
 	m.IssuerUsed, m.Previous = unknown, types.ObjectUnknown(previousType())
 	m.CarriedOverDays, m.ExpectedBy = types.Int64Unknown(), unknown
 	m.Obligations, m.ValidationRecords = types.ListUnknown(obligationType()), types.ListUnknown(recordType())
+	m.Purchased = types.ObjectUnknown(purchasedType())
 }
 
 func (m *renewalModel) unknownDecision() {

@@ -38,15 +38,14 @@ func (m *renewalModel) setOpen(j order.Journal) {
 		reason += ": " + j.Detail
 	}
 	m.Status, m.StatusReason = types.StringValue(string(j.Status)), types.StringValue(reason)
-	m.ExpectedBy = timestamp(j.CreatedAt.Add(usualLongest))
-	validation, issuance := "open", "waiting"
-	if j.Status == order.StatusIssuing {
-		validation, issuance = "done", "open"
+	if m.Certificate.IsNull() {
+		m.setPurchased(j)
 	}
-	m.Obligations = listOf(obligationType(), []map[string]attr.Value{
-		obligation("domain_validation", "provider", validation, "publish the validation records of "+j.Names()),
-		obligation("issuance", "ca", issuance, "issue the certificate"),
-	})
+	m.ExpectedBy = timestamp(j.CreatedAt.Add(usualLongest))
+	if !j.ExpectedBy.IsZero() {
+		m.ExpectedBy = timestamp(j.ExpectedBy)
+	}
+	m.Obligations = listOf(obligationType(), obligationsOf(j))
 	records := make([]map[string]attr.Value, len(j.Records))
 	for n, r := range j.Records {
 		records[n] = map[string]attr.Value{
@@ -55,6 +54,29 @@ func (m *renewalModel) setOpen(j order.Journal) {
 		}
 	}
 	m.ValidationRecords = listOf(recordType(), records)
+}
+
+// obligationsOf are what an order waits for, as its issuer says or as it is with
+// ACME.
+func obligationsOf(j order.Journal) []map[string]attr.Value {
+	if len(j.Obligations) > 0 || j.Paid {
+		values := make([]map[string]attr.Value, len(j.Obligations))
+		for n, o := range j.Obligations {
+			values[n] = obligation(o.Kind, o.Actor, o.State, o.Detail)
+			if !o.Deadline.IsZero() {
+				values[n]["deadline"] = timestamp(o.Deadline)
+			}
+		}
+		return values
+	}
+	validation, issuance := "open", "waiting"
+	if j.Status == order.StatusIssuing {
+		validation, issuance = "done", "open"
+	}
+	return []map[string]attr.Value{
+		obligation("domain_validation", "provider", validation, "publish the validation records of "+j.Names()),
+		obligation("issuance", "ca", issuance, "issue the certificate"),
+	}
 }
 
 // recordTypeOf is what people call a record by. Records of older journals say

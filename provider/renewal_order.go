@@ -62,6 +62,7 @@ func (r *renewalResource) obtain(ctx context.Context, m *renewalModel, w wanted,
 		}
 		carried := carriedOver(*m, w, chain[0])
 		m.setIssued(chain, j.KeyID)
+		m.setPurchased(j)
 		m.CarriedOverDays = types.Int64Value(carried)
 		m.Generation = types.Int64Value(m.Generation.ValueInt64() + 1)
 		m.IssuerUsed = types.StringValue(name)
@@ -72,6 +73,9 @@ func (r *renewalResource) obtain(ctx context.Context, m *renewalModel, w wanted,
 			}
 			diags.AddAttributeWarning(at, summary,
 				fmt.Sprintf("%s: the CA did not take the dates that were asked for (%s). The certificate was ordered with the CA's usual life.", j.Names(), j.Detail))
+		}
+		if opened, err := r.services.issuer(name); err == nil && !adopted {
+			r.replaceInCloud(ctx, opened, w, j, diags)
 		}
 		if !adopted || !lifecycle.Decide(facts(m, nil), w.policy, r.services.now()).Due() {
 			break
@@ -151,7 +155,7 @@ func (r *renewalResource) wish(m renewalModel, w wanted, name string, open issue
 	}
 	wish := order.Wish{
 		Intent:  w.intent(open.ID(), current, m.PrivateKeyID.ValueString()),
-		Lineage: m.ID.ValueString(), Predecessor: current, Wait: w.wait, Key: w.key,
+		Lineage: m.ID.ValueString(), Predecessor: current, Wait: w.wait, Key: w.key, Supplies: w.supplies,
 	}
 	wish.NotBefore, wish.NotAfter = r.term(w, name).Ask(dates(current), usualLife(m, current), r.services.now())
 	if used, ok := r.services.issuers[m.IssuerUsed.ValueString()]; ok && current != nil {
@@ -257,11 +261,20 @@ type privateState interface {
 const suggestionKey = "ari"
 
 // suggestionMemory is the CA's last word on a certificate, in few bytes: it is
-// in the state of each one.
+// in the state of each one. Times are seconds since 1970.
 type suggestionMemory struct {
-	Fingerprint string                `json:"of"` // its beginning
-	Suggestion  *lifecycle.Suggestion `json:"ari,omitempty"`
-	AskAfter    int64                 `json:"ask"` // seconds since 1970
+	Fingerprint string   `json:"of"` // its beginning
+	Window      [2]int64 `json:"ari,omitzero"`
+	Why         string   `json:"why,omitempty"`
+	AskAfter    int64    `json:"ask"`
+}
+
+// suggestion is what the CA said; nil for nothing.
+func (s suggestionMemory) suggestion() *lifecycle.Suggestion {
+	if s.Window == [2]int64{} {
+		return nil
+	}
+	return &lifecycle.Suggestion{Start: time.Unix(s.Window[0], 0).UTC(), End: time.Unix(s.Window[1], 0).UTC(), ExplanationURL: s.Why}
 }
 
 // decide makes the one decision about the certificate in the model and writes
@@ -302,19 +315,19 @@ func (r *renewalResource) suggestion(ctx context.Context, m *renewalModel, now t
 	}
 	memory := recall(ctx, private, leaf)
 	if !r.asks(m, memory, now) {
-		return memory.Suggestion
+		return memory.suggestion()
 	}
 	open, err := r.services.issuer(m.IssuerUsed.ValueString())
 	suggester, ok := open.(issuer.Suggester)
 	if err != nil || !ok {
-		return memory.Suggestion
+		return memory.suggestion()
 	}
 	ctx, cancel := context.WithTimeout(ctx, suggestTimeout)
 	defer cancel()
 	said, pause, err := suggester.Suggest(ctx, leaf)
 	switch {
 	case err == nil:
-		memory.Suggestion = &said
+		memory.Window, memory.Why = [2]int64{said.Start.Unix(), said.End.Unix()}, said.ExplanationURL
 	case errors.Is(err, acme.ErrNoSuggestion):
 	default:
 		pause = max(pause, suggestRetry)
@@ -325,7 +338,7 @@ func (r *renewalResource) suggestion(ctx context.Context, m *renewalModel, now t
 	if text, err := json.Marshal(memory); err == nil && private != nil {
 		diags.Append(private.SetKey(ctx, suggestionKey, text)...)
 	}
-	return memory.Suggestion
+	return memory.suggestion()
 }
 
 // asks reports whether it is time to hear the CA.

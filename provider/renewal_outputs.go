@@ -6,7 +6,7 @@ import "github.com/hashicorp/terraform-plugin-framework/resource/schema"
 func renewalOutputs(attributes map[string]schema.Attribute) map[string]schema.Attribute {
 	for name, description := range map[string]string{
 		"id":                 "Identity of the certificate, the same for all its generations.",
-		"status":             "`issued`, or where an unfinished order stands: `awaiting_validation`, `issuing`.",
+		"status":             "`issued`, or where an unfinished order stands: `awaiting_validation`, `issuing`; of a CA that sells also `order_unknown`, `awaiting_information`, `awaiting_document`, `pre_review`, `organization_review`, `rejected`, `cancelled`, `refunded` and others of the guide.",
 		"status_reason":      "Why the status is not `issued`.",
 		"certificate_pem":    "The certificate alone, PEM.",
 		"chain_pem":          "The intermediate certificates, PEM, in the order a server sends them.",
@@ -38,8 +38,8 @@ func renewalOutputs(attributes map[string]schema.Attribute) map[string]schema.At
 		MarkdownDescription: "How many days of the old certificate the current one got, computed from what was issued.",
 	}
 	attributes["obligations"] = nestedList("What an unfinished order waits for; empty when there is none.", map[string]string{
-		"kind":     "`domain_validation` or `issuance`.",
-		"actor":    "Who has to act: `provider` or `ca`.",
+		"kind":     "`payment`, `information`, `document`, `organization_review`, `domain_validation` or `issuance`.",
+		"actor":    "Who has to act: `provider`, `applicant`, who is you, or `ca`.",
 		"state":    "`open`, `waiting` for another one, or `done`.",
 		"deadline": "Until when (RFC 3339, UTC); null where nobody says.",
 		"detail":   "What to do.",
@@ -47,7 +47,7 @@ func renewalOutputs(attributes map[string]schema.Attribute) map[string]schema.At
 	attributes["validation_records"] = nestedList("What is published for an unfinished order; empty when there is none.", map[string]string{
 		"domain": "The name or address that is validated.",
 		"name":   "Where the CA looks: the name of a TXT record, the URL of a file, or the server name of a handshake.",
-		"type":   "`TXT`, `http-01` or `tls-alpn-01`.",
+		"type":   "`TXT`, `CNAME`, `http-01` or `tls-alpn-01`.",
 		"value":  "The text of the record or the file, or the digest that the handshake shows, in hex.",
 		"target": "Where `name` leads and the record is written: the name after CNAMEs, or the file.",
 	})
@@ -59,6 +59,7 @@ func renewalOutputs(attributes map[string]schema.Attribute) map[string]schema.At
 	} {
 		previous[name] = schema.StringAttribute{Computed: true, MarkdownDescription: description}
 	}
+	attributes["purchased"] = purchasedAttribute()
 	attributes["previous"] = schema.SingleNestedAttribute{
 		Computed: true, Attributes: previous,
 		MarkdownDescription: "The certificate before this one. It is not revoked and stays valid until it expires.",

@@ -26,6 +26,14 @@ func (r *renewalResource) ModifyPlan(ctx context.Context, request resource.Modif
 	if response.Diagnostics.HasError() {
 		return
 	}
+	var prior renewalModel
+	if !request.State.Raw.IsNull() {
+		response.Diagnostics.Append(request.State.Get(ctx, &prior)...)
+		if response.Diagnostics.HasError() {
+			return
+		}
+		m.copyOutputs(prior)
+	}
 	w, complete, err := m.wanted(ctx)
 	if err != nil {
 		response.Diagnostics.AddError("The certificate cannot be planned", err.Error()+".")
@@ -40,12 +48,6 @@ func (r *renewalResource) ModifyPlan(ctx context.Context, request resource.Modif
 		r.planCreate(ctx, m, w, complete, response)
 		return
 	}
-	var prior renewalModel
-	response.Diagnostics.Append(request.State.Get(ctx, &prior)...)
-	if response.Diagnostics.HasError() {
-		return
-	}
-	m.copyOutputs(prior)
 	if !complete {
 		m.unknownOutputs(false)
 	} else {
@@ -66,7 +68,7 @@ func (r *renewalResource) stays(ctx context.Context, m renewalModel) bool {
 }
 
 func (r *renewalResource) planCreate(ctx context.Context, m renewalModel, w wanted, complete bool, response *resource.ModifyPlanResponse) {
-	r.checkOrderable(ctx, m, response)
+	r.checkOrderable(ctx, m, w, complete, response)
 	r.checkSuits(m, w, &response.Diagnostics)
 	if !complete || response.Diagnostics.HasError() {
 		return
@@ -93,13 +95,17 @@ func (r *renewalResource) planCreate(ctx context.Context, m renewalModel, w want
 
 // planUpdate marks what an apply will change.
 func (r *renewalResource) planUpdate(ctx context.Context, prior renewalModel, m *renewalModel, w wanted, response *resource.ModifyPlanResponse) {
+	keepsOrder(ctx, prior, *m, w, &response.Diagnostics)
+	if response.Diagnostics.HasError() {
+		return
+	}
 	reason, err := r.reissue(ctx, prior, *m, w)
 	if err != nil {
 		response.Diagnostics.AddAttributeError(path.Root("issuer"), "No such issuer", err.Error()+".")
 		return
 	}
 	if reason != "" {
-		r.checkOrderable(ctx, *m, response)
+		r.checkOrderable(ctx, *m, w, true, response)
 		r.checkTerm(ctx, *m, w, response)
 		r.checkSuits(*m, w, &response.Diagnostics)
 		current, err := prior.leaf()
@@ -131,6 +137,9 @@ func (r *renewalResource) reissue(ctx context.Context, prior, m renewalModel, w 
 	if !m.WOVersion.Equal(prior.WOVersion) && !m.WOVersion.IsNull() {
 		return "private_key_pem_wo_version changes", nil
 	}
+	if w.bought && open(prior) && w.token == priorToken(prior) {
+		return m.pending(prior), nil
+	}
 	if prior.Certificate.IsNull() || prior.Status.ValueString() != string(order.StatusIssued) {
 		return "the order of an earlier apply is not finished", nil
 	}
@@ -157,7 +166,7 @@ func (r *renewalResource) reissue(ctx context.Context, prior, m renewalModel, w 
 }
 
 // checkOrderable refuses a plan whose apply could not place an order.
-func (r *renewalResource) checkOrderable(ctx context.Context, m renewalModel, response *resource.ModifyPlanResponse) {
+func (r *renewalResource) checkOrderable(ctx context.Context, m renewalModel, w wanted, complete bool, response *resource.ModifyPlanResponse) {
 	if r.services == nil || r.services.incomplete || m.Issuer.IsUnknown() || m.Issuers.IsUnknown() {
 		return
 	}
@@ -170,6 +179,9 @@ func (r *renewalResource) checkOrderable(ctx context.Context, m renewalModel, re
 		response.Diagnostics.AddAttributeError(at, "No such issuer", err.Error()+".")
 		return
 	}
+	if complete {
+		r.checkPurchase(m, w, names, &response.Diagnostics)
+	}
 	for _, name := range names {
 		if err := r.services.ready(name); err != nil {
 			response.Diagnostics.AddAttributeError(at, "The issuer cannot be used yet", fmt.Sprintf("Issuer %q: %s.", name, err))
@@ -177,16 +189,24 @@ func (r *renewalResource) checkOrderable(ctx context.Context, m renewalModel, re
 	}
 }
 
+// forceToken is renewal.force_token.
+func forceToken(m renewalModel) attr.Value {
+	if value, ok := m.Renewal.Attributes()["force_token"]; ok {
+		return value
+	}
+	return types.StringNull()
+}
+
+// priorToken is it as text.
+func priorToken(m renewalModel) string {
+	text, _ := forceToken(m).(types.String)
+	return text.ValueString()
+}
+
 // ordersAnew says what the CA is asked for differently than before, besides
 // names and key; empty where nothing is. What was never said, as after an import,
 // does not differ.
 func (m renewalModel) ordersAnew(ctx context.Context, prior renewalModel, w wanted) string {
-	token := func(o types.Object) attr.Value {
-		if value, ok := o.Attributes()["force_token"]; ok {
-			return value
-		}
-		return types.StringNull()
-	}
 	var changed []string
 	for _, option := range []struct {
 		name          string
@@ -196,7 +216,7 @@ func (m renewalModel) ordersAnew(ctx context.Context, prior renewalModel, w want
 		{"preferred_chain", prior.PreferredChain, m.PreferredChain},
 		{"must_staple", prior.MustStaple, m.MustStaple},
 		{"validity", prior.Validity, m.Validity},
-		{"renewal.force_token", token(prior.Renewal), token(m.Renewal)},
+		{"renewal.force_token", forceToken(prior), forceToken(m)},
 	} {
 		if !option.after.IsNull() && !option.after.Equal(option.before) {
 			changed = append(changed, option.name)

@@ -74,7 +74,7 @@ func (r *renewalResource) Read(ctx context.Context, request resource.ReadRequest
 	var m renewalModel
 	response.Diagnostics.Append(request.State.Get(ctx, &m)...)
 	response.Diagnostics.Append(m.identify(ctx, response.Identity)...)
-	if response.Diagnostics.HasError() || m.Certificate.IsNull() {
+	if response.Diagnostics.HasError() || m.Certificate.IsNull() && m.Purchase.IsNull() {
 		return
 	}
 	w, _, err := m.wanted(ctx)
@@ -83,6 +83,12 @@ func (r *renewalResource) Read(ctx context.Context, request resource.ReadRequest
 		return
 	}
 	before := m
+	if w.bought && open(m) {
+		r.look(ctx, &m, w, &response.Diagnostics)
+		response.Private = request.Private
+		response.Diagnostics.Append(response.State.Set(ctx, &m)...)
+		return
+	}
 	if err := r.finishMove(ctx, &m); err != nil {
 		response.Diagnostics.AddWarning("The private key is still in state",
 			err.Error()+". It was moved here by a moved block and belongs into the provider's storage; the next plan tries again.")
@@ -99,7 +105,7 @@ func (r *renewalResource) Read(ctx context.Context, request resource.ReadRequest
 func (r *renewalResource) quiet(ctx context.Context, m renewalModel, private []byte) bool {
 	kept, ok := readPrivate(private)
 	w, complete, err := m.wanted(ctx)
-	if !ok || !complete || err != nil || !m.PrivateKeyPEM.IsNull() && m.PrivateKeyID.IsNull() {
+	if !ok || !complete || err != nil || w.bought && open(m) || !m.PrivateKeyPEM.IsNull() && m.PrivateKeyID.IsNull() {
 		return false
 	}
 	leaf, err := m.leaf()
@@ -113,7 +119,7 @@ func (r *renewalResource) quiet(ctx context.Context, m renewalModel, private []b
 			return false
 		}
 	}
-	d := lifecycle.Decide(facts(&m, memory.Suggestion), w.policy, now)
+	d := lifecycle.Decide(facts(&m, memory.suggestion()), w.policy, now)
 	before := m
 	m.setDecision(d)
 	return !d.Shortened && m.decidedAs(before) && !m.reminds(now)

@@ -56,6 +56,7 @@ func (r *renewalResource) Schema(_ context.Context, _ resource.SchemaRequest, re
 			"subject":     subjectAttribute(),
 			"validity":    validityAttribute(),
 			"timeouts":    timeoutsAttribute(),
+			"purchase":    purchaseAttribute(),
 			"renewal":     renewalAttribute(),
 			"carry_over": schema.BoolAttribute{
 				Optional:            true,

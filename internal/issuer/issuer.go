@@ -39,6 +39,28 @@ type Issuer interface {
 	ID() string
 }
 
+// Seller is a Config of a CA that takes money, or other details than names and a
+// key: certificates of it need a purchase.
+type Seller interface {
+	// CheckPurchase finds what is wrong with a purchase. It asks nobody.
+	CheckPurchase(names []string, wish order.Purchase, supplies order.Supplies) []Problem
+}
+
+// Problem is something wrong with one attribute of a purchase.
+type Problem struct{ Attribute, Text string }
+
+// Replacer is an Issuer that can swap a certificate for its successor where its
+// cloud uses it.
+type Replacer interface {
+	Replace(ctx context.Context, before, after string, types []string) error
+}
+
+// Shelf is an Issuer that keeps certificates by numbers of its own.
+type Shelf interface {
+	// Certificate returns the chain of a certificate by its number.
+	Certificate(ctx context.Context, id string) ([]*x509.Certificate, error)
+}
+
 // Suggester is an Issuer whose CA says when a certificate should be renewed.
 type Suggester interface {
 	// Suggest returns the CA's window and how long not to ask again; that also

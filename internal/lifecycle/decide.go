@@ -17,9 +17,9 @@ const emergencyShare = 20
 // Suggestion is the renewal window a CA suggests for one certificate (ARI, RFC
 // 9773 §4.2).
 type Suggestion struct {
-	Start          time.Time `json:"start"`
-	End            time.Time `json:"end"`
-	ExplanationURL string    `json:"explanation_url,omitempty"`
+	Start          time.Time
+	End            time.Time
+	ExplanationURL string
 }
 
 // Valid reports whether the window can be used: RFC 9773 §4.2 has a window that

@@ -1,0 +1,72 @@
+package tencentcloud
+
+import (
+	"context"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/certiform/terraform-provider-certificate/internal/issuer"
+	"github.com/certiform/terraform-provider-certificate/internal/kind"
+)
+
+// EnvURL is the environment variable for the URL of the API.
+const EnvURL = "CERTIFICATE_TENCENTCLOUD_URL"
+
+type block struct {
+	URL       types.String `tfsdk:"url"`
+	SecretID  types.String `tfsdk:"secret_id"`
+	SecretKey types.String `tfsdk:"secret_key"`
+	Token     types.String `tfsdk:"token"`
+}
+
+// Kind describes an account at Tencent Cloud in the provider's configuration.
+func Kind(getenv func(string) string) kind.Kind[issuer.Config, schema.Attribute] {
+	return kind.Kind[issuer.Config, schema.Attribute]{
+		Name: "tencentcloud",
+		Summary: "An account at Tencent Cloud, whose SSL API sells and renews DV, OV, EV and SM2 certificates of several brands. " +
+			"What to buy says `purchase` of each `certificate_renewal`. Tried against a simulator, not yet against the live service.",
+		Attributes: map[string]schema.Attribute{
+			"url": schema.StringAttribute{
+				Optional: true,
+				MarkdownDescription: "URL of the API. Environment: `" + EnvURL + "`. Default: `" + EndpointChina + "`; the international one is `" + EndpointInternational +
+					"`, which does not sell for points.",
+			},
+			"secret_id": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: "Id of the API key. Default: what the official SDK finds: `TENCENTCLOUD_SECRET_ID` and `TENCENTCLOUD_SECRET_KEY`, a profile in `~/.tencentcloud/credentials`, or the role of the machine.",
+			},
+			"secret_key": schema.StringAttribute{
+				Optional: true, Sensitive: true,
+				MarkdownDescription: "The API key itself. It is in no state and no log. Default: as for `secret_id`.",
+			},
+			"token": schema.StringAttribute{
+				Optional: true, Sensitive: true,
+				MarkdownDescription: "Token of a temporary API key. Default: none.",
+			},
+		},
+		New: func(ctx context.Context, at path.Path, object types.Object) (issuer.Config, diag.Diagnostics) {
+			var b block
+			diags := object.As(ctx, &b, basetypes.ObjectAsOptions{})
+			if diags.HasError() {
+				return nil, diags
+			}
+			config := Config{URL: getenv(EnvURL), SecretID: b.SecretID.ValueString(), SecretKey: NewSecret(b.SecretKey.ValueString()), Token: NewSecret(b.Token.ValueString())}
+			if !b.URL.IsNull() {
+				config.URL = b.URL.ValueString()
+			}
+			if _, _, err := parseURL(config.Endpoint()); err != nil {
+				diags.AddAttributeError(at.AtName("url"), "No URL of the API", err.Error()+".")
+				return nil, diags
+			}
+			if err := config.Ready(); err != nil {
+				diags.AddAttributeError(at.AtName("secret_key"), "Half a credential", err.Error()+".")
+				return nil, diags
+			}
+			return config, diags
+		},
+	}
+}
