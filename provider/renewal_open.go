@@ -38,6 +38,9 @@ func (m *renewalModel) setOpen(j order.Journal) {
 		reason += ": " + j.Detail
 	}
 	m.Status, m.StatusReason = types.StringValue(string(j.Status)), types.StringValue(reason)
+	if j.Intent.Options.Purchase != (order.Purchase{}) {
+		m.RenewReason = types.StringNull() // until the CA is seen to have got further
+	}
 	if m.Certificate.IsNull() {
 		m.setPurchased(j)
 	}

@@ -280,7 +280,7 @@ func (s suggestionMemory) suggestion() *lifecycle.Suggestion {
 // decide makes the one decision about the certificate in the model and writes
 // it there.
 func (r *renewalResource) decide(ctx context.Context, m *renewalModel, w wanted, private privateState, diags *diag.Diagnostics) {
-	if m.Certificate.IsNull() {
+	if m.Certificate.IsNull() || w.bought && open(*m) {
 		return
 	}
 	now := r.services.now()

@@ -13,8 +13,14 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/kind"
 )
 
-// EnvURL is the environment variable for the URL of the API.
-const EnvURL = "CERTIFICATE_TENCENTCLOUD_URL"
+// The environment variables that stand in for attributes that are not set. Those
+// of the credential are the SDK's.
+const (
+	EnvURL       = "CERTIFICATE_TENCENTCLOUD_URL"
+	EnvSecretID  = "TENCENTCLOUD_SECRET_ID"
+	EnvSecretKey = "TENCENTCLOUD_SECRET_KEY"
+	EnvToken     = "TENCENTCLOUD_TOKEN"
+)
 
 type block struct {
 	URL       types.String `tfsdk:"url"`
@@ -55,6 +61,9 @@ func Kind(getenv func(string) string) kind.Kind[issuer.Config, schema.Attribute]
 				return nil, diags
 			}
 			config := Config{URL: getenv(EnvURL), SecretID: b.SecretID.ValueString(), SecretKey: NewSecret(b.SecretKey.ValueString()), Token: NewSecret(b.Token.ValueString())}
+			if b.SecretID.IsNull() && b.SecretKey.IsNull() {
+				config.SecretID, config.SecretKey, config.Token = getenv(EnvSecretID), NewSecret(getenv(EnvSecretKey)), NewSecret(getenv(EnvToken))
+			}
 			if !b.URL.IsNull() {
 				config.URL = b.URL.ValueString()
 			}
