@@ -95,7 +95,7 @@ func (r *renewalResource) planCreate(ctx context.Context, m renewalModel, w want
 
 // planUpdate marks what an apply will change.
 func (r *renewalResource) planUpdate(ctx context.Context, prior renewalModel, m *renewalModel, w wanted, response *resource.ModifyPlanResponse) {
-	keepsOrder(ctx, prior, *m, w, &response.Diagnostics)
+	keepsOrder(ctx, prior, w, &response.Diagnostics)
 	if response.Diagnostics.HasError() {
 		return
 	}

@@ -299,7 +299,7 @@ func (r *renewalResource) checkPaidRenewal(current *x509.Certificate, w wanted, 
 }
 
 // keepsOrder refuses changes that a live order cannot follow.
-func keepsOrder(ctx context.Context, prior, m renewalModel, w wanted, diags *diag.Diagnostics) {
+func keepsOrder(ctx context.Context, prior renewalModel, w wanted, diags *diag.Diagnostics) {
 	before, complete, err := prior.wanted(ctx)
 	if err != nil || !complete || !before.bought || !open(prior) || w.token != before.token {
 		return

@@ -19,18 +19,18 @@ type byPackage struct {
 	PackageIds          []string `sim:"required"`
 	DomainCount         string   `sim:"required"`
 	Period              uint64   `sim:"required"`
-	OldCertificateId    string   //nolint:revive // as the API spells it
+	OldCertificateId    string
 	RenewGenCsrMethod   string
 	RenewCsr            string
 	RenewAlgorithmType  string
 	RenewAlgorithmParam string
 	RenewKeyPass        string
-	ProjectId           uint64 //nolint:revive // as the API spells it
+	ProjectId           uint64
 	Tags                []tag
 	DomainNames         string
 	CertificateCount    uint64
-	ManagerId           uint64 //nolint:revive // as the API spells it
-	CompanyId           uint64 //nolint:revive // as the API spells it
+	ManagerId           uint64
+	CompanyId           uint64
 	VerifyType          string
 	PriceKey            string
 }
@@ -130,7 +130,7 @@ func (s *Simulator) renewable(id string) (*certificate, error) {
 }
 
 type fromBalance struct {
-	ProductId   int64 `sim:"required"` //nolint:revive // as the API spells it
+	ProductId   int64 `sim:"required"`
 	DomainNum   int64 `sim:"required"`
 	TimeSpan    int64 `sim:"required"`
 	AutoVoucher int64
@@ -154,7 +154,7 @@ func (s *Simulator) buyFromBalance(p fromBalance) (any, error) {
 
 type packages struct {
 	Offset, Limit                       uint64
-	Status, ExpireTime, PackageId, Type string //nolint:revive // as the API spells it
+	Status, ExpireTime, PackageId, Type string
 	Pid                                 int64
 }
 
@@ -181,10 +181,10 @@ type freeOrder struct {
 	CsrKeyParameter     string
 	CsrKeyPassword      string
 	Alias               string
-	OldCertificateId    string //nolint:revive // as the API spells it
-	PackageId           string //nolint:revive // as the API spells it
-	ProjectId           uint64 //nolint:revive // as the API spells it
-	DeleteDnsAutoRecord bool   //nolint:revive // as the API spells it
+	OldCertificateId    string
+	PackageId           string
+	ProjectId           uint64
+	DeleteDnsAutoRecord bool
 }
 
 // mostFree is how many free certificates an account can have at once.

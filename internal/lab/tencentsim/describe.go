@@ -112,7 +112,7 @@ type listing struct {
 	Offset, Limit     uint64
 	SearchKey         string
 	CertificateType   string
-	ProjectId         uint64 //nolint:revive // as the API spells it
+	ProjectId         uint64
 	ExpirationSort    string
 	CertificateStatus []uint64
 	Deployable        uint64
@@ -123,8 +123,8 @@ type listing struct {
 	Hostable          uint64
 	Tags              []tag
 	IsPendingIssue    int64
-	CertIds           []string //nolint:revive // as the API spells it
-	ServiceId         string   //nolint:revive // as the API spells it
+	CertIds           []string
+	ServiceId         string
 }
 
 func (s *Simulator) describeList(p listing) (any, error) {
@@ -184,8 +184,10 @@ func (s *Simulator) download(p byID) (any, error) {
 	files := [][2]string{{"Nginx/" + c.domain + "_bundle.crt", c.chain}, {"Nginx/" + c.domain + ".key", c.key}}
 	if c.product.sm2 {
 		files = [][2]string{
-			{"Nginx/" + c.domain + "_sign_bundle.crt", c.chain}, {"Nginx/" + c.domain + "_sign.key", c.key},
-			{"Nginx/" + c.domain + "_encrypt_bundle.crt", c.encChain}, {"Nginx/" + c.domain + "_encrypt.key", c.encKey},
+			{"Nginx/" + c.domain + "_sign_bundle.crt", c.chain},
+			{"Nginx/" + c.domain + "_sign.key", c.key},
+			{"Nginx/" + c.domain + "_encrypt_bundle.crt", c.encChain},
+			{"Nginx/" + c.domain + "_encrypt.key", c.encKey},
 		}
 	}
 	var archive bytes.Buffer
@@ -220,7 +222,7 @@ type manager struct {
 	Reviewed    bool
 }
 
-type companies struct{ Offset, Limit, CompanyId int64 } //nolint:revive // as the API spells it
+type companies struct{ Offset, Limit, CompanyId int64 }
 
 func (s *Simulator) describeCompanies(p companies) (any, error) {
 	found := []map[string]any{}
@@ -240,7 +242,7 @@ func companyFields(c company) map[string]any {
 }
 
 type managers struct {
-	CompanyId                                   int64 `sim:"required"` //nolint:revive // as the API spells it
+	CompanyId                                   int64 `sim:"required"`
 	Offset, Limit                               int64
 	ManagerName, ManagerMail, Status, SearchKey string
 }
@@ -270,7 +272,7 @@ func (m manager) fields() map[string]any {
 }
 
 type managerID struct {
-	ManagerId     int64 `sim:"required"` //nolint:revive // as the API spells it
+	ManagerId     int64 `sim:"required"`
 	Limit, Offset int64
 }
 

@@ -10,19 +10,19 @@ import (
 
 // information is what CertificateInfoSubmit takes.
 type information struct {
-	CertId           string `sim:"required"` //nolint:revive // as the API spells it
+	CertId           string `sim:"required"`
 	GenCsrType       string `sim:"required"`
 	CertCommonName   string `sim:"required"`
 	CompanyType      uint64 `sim:"required"`
-	CompanyId        string //nolint:revive // as the API spells it
-	OrgIdType        string //nolint:revive // as the API spells it
-	OrgIdNumber      string //nolint:revive // as the API spells it
-	AdminIdType      string //nolint:revive // as the API spells it
-	AdminIdNumber    string //nolint:revive // as the API spells it
-	TechIdType       string //nolint:revive // as the API spells it
-	TechIdNumber     string //nolint:revive // as the API spells it
+	CompanyId        string
+	OrgIdType        string
+	OrgIdNumber      string
+	AdminIdType      string
+	AdminIdNumber    string
+	TechIdType       string
+	TechIdNumber     string
 	Csr              string
-	DnsNames         []string //nolint:revive // as the API spells it
+	DnsNames         []string
 	KeyPass          string
 	OrgOrganization  string
 	OrgDivision      string
@@ -44,7 +44,7 @@ type information struct {
 	AutoRenewFlag    uint64
 	CsrKeyParameter  string
 	CsrEncryptAlgo   string
-	ManagerId        string //nolint:revive // as the API spells it
+	ManagerId        string
 	TechPhone        string
 	TechEmail        string
 	TechTitle        string
@@ -130,8 +130,8 @@ func (s *Simulator) knownManager(c *certificate) bool {
 }
 
 type orderSubmission struct {
-	CertId              string `sim:"required"` //nolint:revive // as the API spells it
-	DeleteDnsAutoRecord uint64 //nolint:revive // as the API spells it
+	CertId              string `sim:"required"`
+	DeleteDnsAutoRecord uint64
 	VerifyType          string
 }
 
@@ -151,7 +151,7 @@ func (s *Simulator) submitOrder(p orderSubmission) (any, error) {
 }
 
 type letter struct {
-	CertificateId string `sim:"required"` //nolint:revive // as the API spells it
+	CertificateId string `sim:"required"`
 	ConfirmLetter string `sim:"required"`
 }
 
@@ -187,7 +187,7 @@ func letterType(data []byte) bool {
 }
 
 type byID struct {
-	CertificateId string `sim:"required"` //nolint:revive // as the API spells it
+	CertificateId string `sim:"required"`
 }
 
 // resubmit opens a rejected order for other information.
@@ -217,7 +217,7 @@ func (s *Simulator) cancel(p byID) (any, error) {
 }
 
 type removal struct {
-	CertificateId   string `sim:"required"` //nolint:revive // as the API spells it
+	CertificateId   string `sim:"required"`
 	IsCheckResource bool
 }
 
@@ -234,7 +234,7 @@ func (s *Simulator) remove(p removal) (any, error) {
 }
 
 type revocation struct {
-	CertificateId string `sim:"required"` //nolint:revive // as the API spells it
+	CertificateId string `sim:"required"`
 	Reason        string
 }
 
@@ -251,9 +251,9 @@ func (s *Simulator) revoke(p revocation) (any, error) {
 }
 
 type replacement struct {
-	OldCertificateId           string `sim:"required"` //nolint:revive // as the API spells it
+	OldCertificateId           string `sim:"required"`
 	ResourceTypes              []string
-	CertificateId              string //nolint:revive // as the API spells it
+	CertificateId              string
 	Regions                    []string
 	ResourceTypesRegions       []map[string]any
 	ExpiringNotificationSwitch uint64
