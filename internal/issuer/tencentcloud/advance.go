@@ -41,7 +41,7 @@ type detail = ssl.DescribeCertificateDetailResponseParams
 func (i *Issuer) describe(ctx context.Context, id string) (*detail, error) {
 	request := ssl.NewDescribeCertificateDetailRequest()
 	request.CertificateId = &id
-	answer, err := call(ctx, i.client, "DescribeCertificateDetail", (*ssl.Client).DescribeCertificateDetailWithContext, request)
+	answer, err := call(ctx, i.client, request, ssl.NewDescribeCertificateDetailResponse())
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +198,7 @@ func (i *Issuer) inform(ctx context.Context, j order.Journal, p progress) (order
 	}
 	request := ssl.NewCertificateOrderSubmitRequest()
 	request.CertId, request.VerifyType = &j.OrderID, given("DNS")
-	_, err := call(ctx, i.client, "CertificateOrderSubmit", (*ssl.Client).CertificateOrderSubmitWithContext, request)
+	_, err := call(ctx, i.client, request, ssl.NewCertificateOrderSubmitResponse())
 	if err != nil {
 		return i.heard(j, err)
 	}
@@ -260,14 +260,14 @@ func (i *Issuer) submitInformation(ctx context.Context, j order.Journal) error {
 	} {
 		*field = given(contact[name])
 	}
-	_, err = call(ctx, i.client, "CertificateInfoSubmit", (*ssl.Client).CertificateInfoSubmitWithContext, request)
+	_, err = call(ctx, i.client, request, ssl.NewCertificateInfoSubmitResponse())
 	return err
 }
 
 func (i *Issuer) uploadLetter(ctx context.Context, j order.Journal, p progress) (order.Journal, error) {
 	request := ssl.NewUploadConfirmLetterRequest()
 	request.CertificateId, request.ConfirmLetter = &j.OrderID, given(base64.StdEncoding.EncodeToString(j.Supplies.Letter))
-	_, err := call(ctx, i.client, "UploadConfirmLetter", (*ssl.Client).UploadConfirmLetterWithContext, request)
+	_, err := call(ctx, i.client, request, ssl.NewUploadConfirmLetterResponse())
 	var no *refusal
 	if errors.As(err, &no) {
 		// The action is frozen for some products: a person uploads it instead.
@@ -286,7 +286,7 @@ func (i *Issuer) uploadLetter(ctx context.Context, j order.Journal, p progress) 
 func (i *Issuer) resubmit(ctx context.Context, j order.Journal) (order.Journal, error) {
 	request := ssl.NewModifyCertificateResubmitRequest()
 	request.CertificateId = &j.OrderID
-	_, err := call(ctx, i.client, "ModifyCertificateResubmit", (*ssl.Client).ModifyCertificateResubmitWithContext, request)
+	_, err := call(ctx, i.client, request, ssl.NewModifyCertificateResubmitResponse())
 	var no *refusal
 	if err != nil && !errors.As(err, &no) {
 		return j, err

@@ -9,8 +9,8 @@ import (
 
 	"github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common"
 	sdkerrors "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/errors"
+	tchttp "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/http"
 	"github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/profile"
-	ssl "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/ssl/v20191205"
 
 	"github.com/certiform/terraform-provider-certificate/internal/order"
 )
@@ -19,15 +19,16 @@ import (
 const requestSeconds = 30
 
 // client opens the SDK's once, at the first request: to find a credential may
-// take the network.
+// take the network. It is the SDK's common client with the requests of the
+// service: the service's own client would bring the other 130 actions along.
 type client struct {
 	config Config
 
 	mu   sync.Mutex
-	open *ssl.Client
+	open *common.Client
 }
 
-func (c *client) sdk() (*ssl.Client, error) {
+func (c *client) sdk() (*common.Client, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.open != nil {
@@ -46,12 +47,9 @@ func (c *client) sdk() (*ssl.Client, error) {
 			return nil, fmt.Errorf("find a credential for Tencent Cloud: %w; set secret_id and secret_key, or TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY", err)
 		}
 	}
-	open, err := ssl.NewClient(credential, "", p)
-	if err != nil {
-		return nil, fmt.Errorf("prepare the client of Tencent Cloud: %w", err)
-	}
-	c.open = open
-	return open, nil
+	c.open = new(common.Client)
+	c.open.Init("").WithCredential(credential).WithProfile(p)
+	return c.open, nil
 }
 
 // refusal is an answer of the API that says no.
@@ -65,16 +63,18 @@ func (r *refusal) Error() string {
 // errUnclear says that nobody knows whether a request was carried out.
 var errUnclear = errors.New("the answer was lost")
 
-// call sends one request. Its error is a *refusal, or matches
-// order.ErrUnavailable: with errUnclear where the request may have been carried
-// out.
-func call[Q, A any](ctx context.Context, c *client, action string, send func(*ssl.Client, context.Context, Q) (A, error), request Q) (A, error) {
+// call sends one request and fills in the answer. Its error is a *refusal, or
+// matches order.ErrUnavailable: with errUnclear where the request may have been
+// carried out.
+func call[A tchttp.Response](ctx context.Context, c *client, request tchttp.Request, answer A) (A, error) {
 	var none A
+	action := request.GetAction()
 	open, err := c.sdk()
 	if err != nil {
 		return none, err
 	}
-	answer, err := send(open, ctx, request)
+	request.SetContext(ctx)
+	err = open.Send(request, answer)
 	if err == nil {
 		return answer, nil
 	}

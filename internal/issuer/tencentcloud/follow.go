@@ -41,7 +41,7 @@ func (i *Issuer) Cancel(ctx context.Context, j order.Journal) error {
 	}
 	request := ssl.NewCancelCertificateOrderRequest()
 	request.CertificateId = &j.OrderID
-	_, err := call(ctx, i.client, "CancelCertificateOrder", (*ssl.Client).CancelCertificateOrderWithContext, request)
+	_, err := call(ctx, i.client, request, ssl.NewCancelCertificateOrderResponse())
 	return err
 }
 
@@ -54,7 +54,7 @@ func (i *Issuer) Revoke(ctx context.Context, certificate *x509.Certificate, _ ui
 	}
 	request := ssl.NewDescribeCertificatesRequest()
 	request.SearchKey, request.Limit = &names[0], given(uint64(mostListed))
-	answer, err := call(ctx, i.client, "DescribeCertificates", (*ssl.Client).DescribeCertificatesWithContext, request)
+	answer, err := call(ctx, i.client, request, ssl.NewDescribeCertificatesResponse())
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (i *Issuer) Revoke(ctx context.Context, certificate *x509.Certificate, _ ui
 		}
 		revocation := ssl.NewRevokeCertificateRequest()
 		revocation.CertificateId = listed.CertificateId
-		_, err = call(ctx, i.client, "RevokeCertificate", (*ssl.Client).RevokeCertificateWithContext, revocation)
+		_, err = call(ctx, i.client, revocation, ssl.NewRevokeCertificateResponse())
 		return err
 	}
 	return fmt.Errorf("the account has no certificate with the serial number %s", pki.Serial(certificate))
@@ -96,6 +96,6 @@ func (i *Issuer) Replace(ctx context.Context, before, after string, types []stri
 	for _, kind := range types {
 		request.ResourceTypes = append(request.ResourceTypes, &kind)
 	}
-	_, err := call(ctx, i.client, "UpdateCertificateInstance", (*ssl.Client).UpdateCertificateInstanceWithContext, request)
+	_, err := call(ctx, i.client, request, ssl.NewUpdateCertificateInstanceResponse())
 	return err
 }

@@ -154,7 +154,7 @@ const mostListed = 100
 func (i *Issuer) list(ctx context.Context, filter *ssl.DescribeCertificatesRequestParams) ([]*ssl.Certificates, error) {
 	request := ssl.NewDescribeCertificatesRequest()
 	request.CertIds, request.Tags, request.FilterExpiring, request.Limit = filter.CertIds, filter.Tags, filter.FilterExpiring, given(uint64(mostListed))
-	answer, err := call(ctx, i.client, "DescribeCertificates", (*ssl.Client).DescribeCertificatesWithContext, request)
+	answer, err := call(ctx, i.client, request, ssl.NewDescribeCertificatesResponse())
 	if err != nil {
 		return nil, err
 	}
@@ -244,7 +244,7 @@ func (i *Issuer) buyFromPoints(ctx context.Context, j order.Journal, product Pro
 			request.RenewGenCsrMethod, request.RenewCsr = given("upload"), given(requestPEM(j.Request))
 		}
 	}
-	answer, err := call(ctx, i.client, "CreateCertificateByPackage", (*ssl.Client).CreateCertificateByPackageWithContext, request)
+	answer, err := call(ctx, i.client, request, ssl.NewCreateCertificateByPackageResponse())
 	if err != nil {
 		return "", err
 	}
@@ -267,7 +267,7 @@ func bought(id string) (string, error) {
 func (i *Issuer) usablePackages(ctx context.Context) ([]string, error) {
 	request := ssl.NewDescribePackagesRequest()
 	request.Status, request.ExpireTime, request.Limit = given("usable"), given("asc"), given(uint64(mostListed))
-	answer, err := call(ctx, i.client, "DescribePackages", (*ssl.Client).DescribePackagesWithContext, request)
+	answer, err := call(ctx, i.client, request, ssl.NewDescribePackagesResponse())
 	if err != nil {
 		var no *refusal
 		if !errors.As(err, &no) { // nothing is bought yet: an answer that is lost is only that
@@ -294,7 +294,7 @@ func (i *Issuer) buyFromBalance(ctx context.Context, j order.Journal, product Pr
 	request := ssl.NewCreateCertificateRequest()
 	request.ProductId, request.DomainNum = &product.ID, given(int64(len(j.Intent.Names)))
 	request.TimeSpan, request.Tags = given(max(j.Intent.Options.Purchase.Years, 1)), tags(j)
-	answer, err := call(ctx, i.client, "CreateCertificate", (*ssl.Client).CreateCertificateWithContext, request)
+	answer, err := call(ctx, i.client, request, ssl.NewCreateCertificateResponse())
 	if err != nil {
 		return "", err
 	}
@@ -311,7 +311,7 @@ func (i *Issuer) applyFree(ctx context.Context, j order.Journal) (string, error)
 	request.CsrEncryptAlgo, request.CsrKeyParameter = &kind, &parameter
 	request.OldCertificateId = given(j.Intent.Options.Purchase.Original)
 	request.ContactEmail, request.ContactPhone = given(j.Supplies.Contact["contact_email"]), given(j.Supplies.Contact["contact_phone"])
-	answer, err := call(ctx, i.client, "ApplyCertificate", (*ssl.Client).ApplyCertificateWithContext, request)
+	answer, err := call(ctx, i.client, request, ssl.NewApplyCertificateResponse())
 	if err != nil {
 		return "", err
 	}

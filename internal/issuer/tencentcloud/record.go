@@ -95,7 +95,7 @@ func (i *Issuer) publish(ctx context.Context, j order.Journal) (order.Journal, e
 func (i *Issuer) hurry(ctx context.Context, j order.Journal) {
 	request := ssl.NewCompleteCertificateRequest()
 	request.CertificateId = &j.OrderID
-	if _, err := call(ctx, i.client, "CompleteCertificate", (*ssl.Client).CompleteCertificateWithContext, request); err != nil {
+	if _, err := call(ctx, i.client, request, ssl.NewCompleteCertificateResponse()); err != nil {
 		i.logger.DebugContext(ctx, "the CA looks at the records in its own time", "order", j.OrderID, "error", err)
 	}
 }
