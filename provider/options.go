@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -22,7 +23,8 @@ type Options struct {
 const (
 	envAgeIdentity = "CERTIFICATE_AGE_IDENTITY"
 	envResolvers   = "CERTIFICATE_RESOLVERS"
-	// envClockOffset moves the provider's clock, for tests and the lab.
+	// envClockOffset moves the provider's clock, for tests and the lab: by a
+	// duration, or by the one in a file that is named after an @.
 	envClockOffset = "CERTIFICATE_CLOCK_OFFSET"
 	// envNameServerPort is where authoritative name servers listen in the lab.
 	envNameServerPort = "CERTIFICATE_NAME_SERVER_PORT"
@@ -46,9 +48,19 @@ func (o Options) clock(endpoints []string) (now func() time.Time, shifted bool, 
 	if text == "" {
 		return o.Now, false, nil
 	}
+	if name, ok := strings.CutPrefix(text, "@"); ok {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			return nil, false, fmt.Errorf("%s: %w", envClockOffset, err)
+		}
+		text = strings.TrimSpace(string(content))
+	}
 	offset, err := time.ParseDuration(text)
 	if err != nil {
 		return nil, false, fmt.Errorf("%s is %q, want a duration such as 1440h", envClockOffset, text)
+	}
+	if offset == 0 {
+		return o.Now, false, nil
 	}
 	for _, endpoint := range endpoints {
 		if !isLoopback(endpoint) {

@@ -115,6 +115,10 @@ func (r *renewalResource) planUpdate(ctx context.Context, prior renewalModel, m 
 			m.PrivateKeyPEM = types.StringNull()
 		}
 		// Terraform plans once more during apply and shows this again.
+		if open(prior) {
+			response.Diagnostics.AddWarning("The order of an earlier apply goes on", fmt.Sprintf("%s: %s.", strings.Join(w.names, ", "), reason))
+			return
+		}
 		response.Diagnostics.AddWarning("The certificate is due for replacement",
 			fmt.Sprintf("%s: %s. A new one is ordered; the current one stays valid until %s.", strings.Join(w.names, ", "), reason, prior.NotAfter.ValueString()))
 		return

@@ -21,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/certiform/terraform-provider-certificate/dnsserver"
@@ -89,11 +90,17 @@ type Lab struct {
 	CommercialURL string
 	// CommercialID and CommercialKey are the credential there.
 	CommercialID, CommercialKey string
+	// CommercialSeeds are what the account there has at the start, as names of
+	// Terraform variables to values.
+	CommercialSeeds map[string]string
 	// Responder is the DNS server, for tests that look inside.
 	Responder *dnsserver.Server
 
 	options Options
 	closers []func() error
+
+	mu    sync.Mutex
+	ahead time.Duration // by how much the clocks were moved
 }
 
 // Start starts all parts. Close ends them.
@@ -231,7 +238,11 @@ func (l *Lab) Environment() []string {
 			"CERTIFICATE_TENCENTCLOUD_URL="+l.CommercialURL,
 			"TENCENTCLOUD_SECRET_ID="+l.CommercialID,
 			"TENCENTCLOUD_SECRET_KEY="+l.CommercialKey,
+			"CERTIFICATE_CLOCK_OFFSET=@"+l.clockFile(),
 		)
+		for name, value := range l.CommercialSeeds {
+			environment = append(environment, "TF_VAR_"+name+"="+value)
+		}
 	}
 	if executable, err := os.Executable(); err == nil {
 		environment = append(environment, fmt.Sprintf(`TF_VAR_reload_command=[%q, "reload"]`, executable))

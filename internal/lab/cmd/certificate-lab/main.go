@@ -30,11 +30,20 @@ Usage:
   certificate-lab open-window FULLCHAIN.pem        in a lab: the CA asks for a renewal
   certificate-lab reload                           in a lab: the web server takes its files over
   certificate-lab served HOST:PORT NAME            show the certificate a server serves
+  certificate-lab later DURATION                   in a lab with -commercial-ca: move its clocks ahead, as by 24h
+  certificate-lab person ACT ID [WORDS]            … somebody there acts: upload-letter, renew, reject or refund
+  certificate-lab ledger                           … show what was charged
 
 A lab is an ACME CA (Pebble), the DNS responder certificate-dns for the zone
 "test", and an HTTPS server, all in this process, on free loopback ports. The
 command finds them through its environment; terraform finds the provider that
 was built beside certificate-lab. Everything is gone when the command ends.
+
+With -commercial-ca there is also a simulator of Tencent Cloud's SSL API, with an
+account that has certificates about to end: www.dv.test, www.ov.test and
+www.sm2.test. Terraform finds their numbers as the variables dv_certificate_id,
+ov_certificate_id and sm2_certificate_id. Reviews take working days there, until
+somebody says "certificate-lab later".
 
 Flags:
 `
@@ -52,6 +61,7 @@ func run(arguments []string, stdout, stderr io.Writer) int {
 	}
 	provider := flags.String("provider", "", "the provider's executable (default: terraform-provider-certificate beside this program)")
 	life := flags.Duration("certificate-life", 90*24*time.Hour, "how long issued certificates are valid")
+	commercial := flags.Bool("commercial-ca", false, "start a simulator of Tencent Cloud's SSL API too")
 	verbose := flags.Bool("verbose", false, "log what the parts do to standard error")
 	if err := flags.Parse(arguments); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -64,12 +74,12 @@ func run(arguments []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	switch flags.Arg(0) {
-	case "open-window", "reload":
-		return report(stderr, control(flags.Args()))
+	case "open-window", "reload", "later", "person", "ledger":
+		return report(stderr, control(stdout, flags.Args()))
 	case "served":
 		return report(stderr, served(stdout, flags.Args()))
 	}
-	options := lab.Options{Provider: findProvider(*provider), CertificateLife: *life, PollSuggestions: true}
+	options := lab.Options{Provider: findProvider(*provider), CertificateLife: *life, PollSuggestions: true, CommercialCA: *commercial}
 	if *verbose {
 		options.Logger = slog.New(slog.NewTextHandler(stderr, nil))
 	}
@@ -99,7 +109,7 @@ func report(stderr io.Writer, err error) int {
 }
 
 // control asks something of the lab this command runs in.
-func control(arguments []string) error {
+func control(stdout io.Writer, arguments []string) error {
 	url := os.Getenv(lab.EnvControl)
 	if url == "" {
 		return fmt.Errorf("%s is not set: run this in a lab, as in certificate-lab -- COMMAND", lab.EnvControl)
@@ -109,6 +119,15 @@ func control(arguments []string) error {
 		return lab.Reload(context.Background(), url)
 	case arguments[0] == "open-window" && len(arguments) == 2:
 		return lab.OpenWindow(context.Background(), url, arguments[1])
+	}
+	if arguments[0] == "person" && (len(arguments) == 3 || len(arguments) == 4) {
+		return lab.Person(context.Background(), url, arguments[1], arguments[2], strings.Join(arguments[3:], " "))
+	}
+	switch {
+	case arguments[0] == "later" && len(arguments) == 2:
+		return lab.Later(context.Background(), url, arguments[1])
+	case arguments[0] == "ledger" && len(arguments) == 1:
+		return lab.Ledger(context.Background(), url, stdout)
 	}
 	return fmt.Errorf("%s: wrong number of arguments, see certificate-lab -help", arguments[0])
 }
