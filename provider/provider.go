@@ -321,7 +321,7 @@ func (p *certificateProvider) resolver(ctx context.Context, configured types.Obj
 }
 
 func (p *certificateProvider) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{newRenewalResource, newDeploymentResource}
+	return []func() resource.Resource{newRenewalResource, newDeploymentResource, newHostKeyResource}
 }
 
 func (p *certificateProvider) DataSources(context.Context) []func() datasource.DataSource {
