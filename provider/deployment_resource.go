@@ -33,7 +33,10 @@ var (
 const localHost = "this machine"
 
 // deploymentResource is certificate_deployment.
-type deploymentResource struct{ services *services }
+type deploymentResource struct {
+	services *services
+	force    bool // deploy even where nothing differs
+}
 
 func newDeploymentResource() resource.Resource { return &deploymentResource{} }
 
@@ -65,7 +68,7 @@ func (r *deploymentResource) job(ctx context.Context, m, described deploymentMod
 		return deploy.Job{}, err
 	}
 	return deploy.Job{
-		Host: h.name, Machine: h.machine, Distant: !h.local, Target: target, Material: material, Proof: proof,
+		Host: h.name, Machine: h.machine, Force: r.force, Distant: !h.local, Target: target, Material: material, Proof: proof,
 		Now: r.services.now(), Keep: m.keep(), Locks: &r.services.locks, Logger: r.services.logger,
 	}, nil
 }

@@ -334,7 +334,7 @@ func (p *certificateProvider) EphemeralResources(context.Context) []func() ephem
 
 // Actions and list resources need Terraform 1.14; nothing depends on them.
 func (p *certificateProvider) Actions(context.Context) []func() action.Action {
-	return []func() action.Action{newRevokeAction}
+	return []func() action.Action{newRevokeAction, newRedeployAction}
 }
 
 func (p *certificateProvider) ListResources(context.Context) []func() list.ListResource {
