@@ -69,7 +69,7 @@ func advice(err error) string {
 	case errors.Is(err, transport.ErrLogin):
 		return " Check user, key and password."
 	case errors.Is(err, transport.ErrSudo):
-		return " Allow the commands in sudoers (the guide about hosts lists them), or set sudo.password_wo."
+		return " Allow the commands in sudoers (the description of sudo lists them), or set sudo.password_wo."
 	}
 	return ""
 }

@@ -280,3 +280,33 @@ func TestHostKey_cutOffAnywhere(t *testing.T) {
 		}
 	}
 }
+
+// The commands that the guide tells to allow are enough, from the key to the
+// served certificate.
+func TestHostKey_withTheSudoersOfTheGuide(t *testing.T) {
+	needOpenSSL(t)
+	guide, err := os.ReadFile(filepath.Join("..", "..", "templates", "guides", "keys-on-hosts.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rule, ok := strings.Cut(string(guide), "\ndeploy ")
+	if rule, _, _ = strings.Cut(rule, "\n"); !ok {
+		t.Fatal("the guide has no line for sudoers")
+	}
+	user := transporttest.AddUser(t, rule+", /usr/sbin/nginx")
+	s := transporttest.StartSSHD(t, "PasswordAuthentication yes")
+	options := transport.SSHOptions{Hop: hopTo(s), Become: &transport.Become{}}
+	options.User, options.Credentials = user.Name, transport.Credentials{Password: transport.NewSecret(user.Password)}
+	b := newBorn(t, overSSH(t, options))
+	if err := b.key.Check(t.Context(), b.wire); err != nil {
+		t.Error(err)
+	}
+	if err := CheckHost(t.Context(), b.wire, b.job.Target); err != nil {
+		t.Error(err)
+	}
+	if _, err := Deploy(t.Context(), b.job); err != nil {
+		t.Fatal(err)
+	}
+	b.wantServed(t, b.next)
+	b.wire.wantNothingOf(t, b.PrivateKeyPath)
+}
