@@ -145,19 +145,32 @@ func (r *hostKeyResource) renew(ctx context.Context, m *hostKeyModel, prior host
 		return err
 	}
 	if m.rekey(prior) == "" {
-		held, err := k.Request(ctx, machine, hash)
-		switch {
-		case err == nil:
-			m.setRequest(held)
+		err := r.keep(ctx, m, prior, k, machine)
+		if err == nil {
 			m.setTurn(now)
-			return nil
-		case !errors.Is(err, deploy.ErrKeyGone) || !m.moves(prior):
+		}
+		if err == nil || !errors.Is(err, deploy.ErrKeyGone) || !m.moves(prior) {
 			return err
 		}
 	}
 	held, err := k.Make(ctx, machine, hash)
 	if err == nil {
 		m.setMade(held, prior.Generation.ValueInt64()+1, now)
+	}
+	return err
+}
+
+// keep finds the key where it is, and has another request made where the one
+// before does not say what is wanted.
+func (r *hostKeyResource) keep(ctx context.Context, m *hostKeyModel, prior hostKeyModel, k deploy.HostKey, machine transport.Transport) error {
+	hash := prior.PublicKey.ValueString()
+	if !m.asksAnew(prior) {
+		_, err := k.Find(ctx, machine, hash)
+		return err
+	}
+	held, err := k.Request(ctx, machine, hash)
+	if err == nil {
+		m.setRequest(held)
 	}
 	return err
 }

@@ -133,6 +133,17 @@ func TestAccHostKey_bornAndRotatedOverSSH(t *testing.T) {
 		t.Errorf("a plan with nothing due connected %d times", got-connections)
 	}
 
+	// To be reached in another way is no reason for another key or certificate.
+	issued := c.CA.Issued()
+	host = strings.Replace(host, "sudo = {}", `sudo = {}, keepalive = "20s"`, 1)
+	c.write(hostKeyConfig(n, host, `keepers = { year = "2026" }`))
+	c.must(0, "apply", "-auto-approve")
+	wantBorn(first, 1)
+	if got := c.CA.Issued(); got != issued {
+		t.Errorf("another way to the host cost %d certificates", got-issued)
+	}
+	c.must(0, "plan", "-detailed-exitcode")
+
 	c.write(hostKeyConfig(n, host, `keepers = { year = "2027" }`))
 	if said := plain(c.must(0, "plan")); !strings.Contains(said, "keepers changes") {
 		t.Errorf("the plan does not say why there is a new key:\n%s", said)
@@ -155,7 +166,7 @@ func TestAccHostKey_bornAndRotatedOverSSH(t *testing.T) {
 	}
 	waiting := bornKey(t, n.PrivateKeyPath+".next")
 	n.WriteConfig(t, "")
-	issued := c.CA.Issued()
+	issued = c.CA.Issued()
 	c.must(0, "apply", "-auto-approve")
 	if got := c.CA.Issued(); got != issued {
 		t.Errorf("going on cost %d more certificates", got-issued)

@@ -97,6 +97,7 @@ func TestDeploy_keyThatWaitsIsRolledBack(t *testing.T) {
 // A run is cut off before each of its commands in turn, as if the machine had
 // died: the next run finishes, with keys and certificates that belong together.
 func TestDeploy_keyThatWaitsCutOffAnywhere(t *testing.T) {
+	t.Parallel()
 	cut := errors.New("cut off")
 	for commands := range 40 {
 		b := newBorn(t, transport.Local{})
@@ -176,4 +177,47 @@ func TestDeploy_byForce(t *testing.T) {
 		t.Errorf("by force = %+v, %v", result, err)
 	}
 	f.wantServed(t, f.fresh)
+}
+
+// A refresh that looks at another machine says of a key what it says of one
+// here, without reading it.
+func TestObserve_keyOnAnotherMachine(t *testing.T) {
+	b := newBorn(t, transport.Local{})
+	if _, err := Deploy(t.Context(), b.job); err != nil {
+		t.Fatal(err)
+	}
+	other, err := b.issue(t).Key.PEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		sentence       string
+		change         func() error
+		drift, warning string
+	}{
+		{"nothing changed", func() error { return nil }, "", ""},
+		{"no openssl", func() error {
+			b.wire.before = func([]string) error { return exec.ErrNotFound }
+			return nil
+		}, "", "no openssl program"},
+		{"another key", func() error {
+			b.wire.before = nil
+			return os.WriteFile(b.PrivateKeyPath, other, 0o600)
+		}, "does not belong to the certificate", ""},
+		{"no key at all", func() error { return os.Remove(b.PrivateKeyPath) }, "is missing", ""},
+	} {
+		if err := step.change(); err != nil {
+			t.Fatal(err)
+		}
+		seen, err := Observe(t.Context(), b.job)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, said := range map[string][2]string{"drift": {strings.Join(seen.Drift, " "), step.drift}, "warnings": {strings.Join(seen.Warnings, " "), step.warning}} {
+			if (said[0] != "") != (said[1] != "") || !strings.Contains(said[0], said[1]) {
+				t.Errorf("%s: %s %q, want %q", step.sentence, what, said[0], said[1])
+			}
+		}
+	}
+	noKeys(t, b.wire.text(), b.next.Key)
 }
