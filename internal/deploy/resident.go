@@ -129,6 +129,8 @@ func (o *Observation) lookAtKey(ctx context.Context, job Job, slot Slot) {
 		o.Warnings = append(o.Warnings, fmt.Sprintf("The private key in the file %s could not be looked at: %v.", slot.Path, wrong))
 	case !s.exists:
 		o.Drift = append(o.Drift, fmt.Sprintf("The file %s is missing.", slot.Path))
+	case errors.Is(wrong, errNotOneKey):
+		o.Drift = append(o.Drift, fmt.Sprintf("The file %s cannot be read as what it is to hold: %v.", slot.Path, wrong))
 	case slot.Mode != 0 && slot.Mode != info.Mode:
 		o.Drift = append(o.Drift, fmt.Sprintf("The file %s has the mode %04o, not %04o.", slot.Path, info.Mode, slot.Mode))
 	case wrong != nil:
