@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -86,6 +87,9 @@ func (k HostKey) Make(ctx context.Context, machine transport.Transport, current 
 		return HeldKey{}, err
 	}
 	inPlace, err := lookFromAfar(ctx, machine, k.Path)
+	if err == nil {
+		err = k.sweep(ctx, machine, inPlace.info.Path)
+	}
 	if err != nil {
 		return HeldKey{}, err
 	}
@@ -110,6 +114,25 @@ func (k HostKey) Make(ctx context.Context, machine transport.Transport, current 
 		return k.request(ctx, machine, beside)
 	}
 	return HeldKey{}, fmt.Errorf("%w: %s. Move it away, or remove it if nobody needs it", ErrKeyInTheWay, beside)
+}
+
+// sweep removes what a run that was killed left half made: it can be a key.
+func (k HostKey) sweep(ctx context.Context, machine transport.Transport, resolved string) error {
+	var problems []error
+	for _, path := range slices.Compact([]string{k.Path, resolved}) {
+		directory, base := split(path)
+		names, err := machine.List(ctx, directory)
+		problems = append(problems, err)
+		for _, name := range names {
+			if !transport.IsTemporary(name, base) {
+				continue
+			}
+			if err := machine.Remove(ctx, below(directory, name)); !errors.Is(err, fs.ErrNotExist) {
+				problems = append(problems, err)
+			}
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // Find looks for the key with a public part, in place or beside.

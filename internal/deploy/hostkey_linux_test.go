@@ -157,7 +157,15 @@ func TestHostKey_nextToWhatIsThere(t *testing.T) {
 	if err := os.WriteFile(k.Path, []byte("what a server reads now"), 0o640); err != nil {
 		t.Fatal(err)
 	}
+	// What a run leaves that was killed while openssl worked.
+	half := filepath.Join(filepath.Dir(k.Path), ".www.key.next.certificate-new-0123456789abcdef")
+	if err := os.WriteFile(half, []byte("half a key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	first, err := k.Make(t.Context(), w, "")
+	if _, left := os.Stat(half); left == nil {
+		t.Error("half a key is still there")
+	}
 	if err != nil || !k.Waits(first) {
 		t.Fatalf("made %+v, %v; want a key that waits", first, err)
 	}
