@@ -17,7 +17,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy"
-	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/order"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
@@ -34,7 +33,10 @@ var (
 const localHost = "this machine"
 
 // deploymentResource is certificate_deployment.
-type deploymentResource struct{ services *services }
+type deploymentResource struct {
+	services *services
+	force    bool // deploy even where nothing differs
+}
 
 func newDeploymentResource() resource.Resource { return &deploymentResource{} }
 
@@ -66,7 +68,7 @@ func (r *deploymentResource) job(ctx context.Context, m, described deploymentMod
 		return deploy.Job{}, err
 	}
 	return deploy.Job{
-		Host: h.name, Machine: h.machine, Distant: !h.local, Target: target, Material: material, Proof: proof,
+		Host: h.name, Machine: h.machine, Force: r.force, Distant: !h.local, Target: target, Material: material, Proof: proof,
 		Now: r.services.now(), Keep: m.keep(), Locks: &r.services.locks, Logger: r.services.logger,
 	}, nil
 }
@@ -285,8 +287,10 @@ func (r *deploymentResource) ModifyPlan(ctx context.Context, request resource.Mo
 		}
 		m.unknownOutputs()
 		response.Diagnostics.Append(response.Plan.Set(ctx, &m)...)
+		r.checkPlan(ctx, m, config, &prior, response)
+		return
 	}
-	r.checkPlan(ctx, m, config, response)
+	r.checkPlan(ctx, m, config, nil, response)
 }
 
 // same reports whether nothing that a deployment depends on differs.
@@ -318,7 +322,7 @@ func (m *deploymentModel) sameOnHost(prior deploymentModel) bool {
 }
 
 // checkPlan refuses a deployment that would be refused at apply.
-func (r *deploymentResource) checkPlan(ctx context.Context, m, config deploymentModel, response *resource.ModifyPlanResponse) {
+func (r *deploymentResource) checkPlan(ctx context.Context, m, config deploymentModel, prior *deploymentModel, response *resource.ModifyPlanResponse) {
 	if r.services == nil {
 		return
 	}
@@ -330,11 +334,8 @@ func (r *deploymentResource) checkPlan(ctx context.Context, m, config deployment
 		response.Diagnostics.AddAttributeError(path.Root("hosts"), "A host cannot be reached as configured", err.Error()+".")
 		return
 	}
-	target, err := config.target(ctx)
-	if err == nil && slices.ContainsFunc(hosts, func(h host) bool { return h.local }) {
-		if err := deploy.CheckPaths(ctx, transport.Local{}, target, ""); err != nil {
-			response.Diagnostics.AddAttributeError(path.Root(target.Name()), "The target's files cannot be written", err.Error()+".")
-		}
+	if target, err := config.target(ctx); err == nil {
+		r.checkHosts(ctx, m.left(ctx, hosts, prior), target, &response.Diagnostics)
 	}
 	if m.Certificate.IsUnknown() || m.Chain.IsUnknown() || hasUnknown(m.Verify) {
 		return

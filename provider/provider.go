@@ -322,7 +322,7 @@ func (p *certificateProvider) resolver(ctx context.Context, configured types.Obj
 }
 
 func (p *certificateProvider) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{newRenewalResource, newDeploymentResource}
+	return []func() resource.Resource{newRenewalResource, newDeploymentResource, newHostKeyResource}
 }
 
 func (p *certificateProvider) DataSources(context.Context) []func() datasource.DataSource {
@@ -335,7 +335,7 @@ func (p *certificateProvider) EphemeralResources(context.Context) []func() ephem
 
 // Actions and list resources need Terraform 1.14; nothing depends on them.
 func (p *certificateProvider) Actions(context.Context) []func() action.Action {
-	return []func() action.Action{newRevokeAction}
+	return []func() action.Action{newRevokeAction, newRedeployAction}
 }
 
 func (p *certificateProvider) ListResources(context.Context) []func() list.ListResource {

@@ -184,13 +184,13 @@ func TestIdentity_importsFromTheStorage(t *testing.T) {
 	}
 }
 
-// invoke runs the action certificate_revoke and returns what it says.
-func invoke(t *testing.T, w *world, config map[string]tftypes.Value) (progress []string, diagnostics []*tfprotov6.Diagnostic) {
+// invoke runs an action and returns what it says.
+func invoke(t *testing.T, w *world, name string, config map[string]tftypes.Value) (progress []string, diagnostics []*tfprotov6.Diagnostic) {
 	t.Helper()
 	server, schemas := configured(t, w)
 	stream, err := server.InvokeAction(t.Context(), &tfprotov6.InvokeActionRequest{
-		ActionType: "certificate_revoke",
-		Config:     object(t, schemas.ActionSchemas["certificate_revoke"].Schema.ValueType(), config),
+		ActionType: name,
+		Config:     object(t, schemas.ActionSchemas[name].Schema.ValueType(), config),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -212,7 +212,7 @@ func TestRevoke_asAnAction(t *testing.T) {
 	kept := map[string]string{}
 	w.test(t, resource.TestStep{Config: wwwOnly, Check: grab(kept, www, "certificate_pem", "serial_number")})
 	for range 2 { // one that is revoked already is a success
-		progress, diagnostics := invoke(t, w, map[string]tftypes.Value{"certificate_pem": str(kept["certificate_pem"]), "reason": str("superseded")})
+		progress, diagnostics := invoke(t, w, "certificate_revoke", map[string]tftypes.Value{"certificate_pem": str(kept["certificate_pem"]), "reason": str("superseded")})
 		report(t, diagnostics)
 		if said := strings.Join(progress, "\n"); !strings.Contains(said, kept["serial_number"]) || !strings.HasSuffix(said, "revoked") {
 			t.Errorf("it says %q", said)
@@ -229,7 +229,7 @@ func TestRevoke_asAnAction(t *testing.T) {
 		"no certificate":              {map[string]tftypes.Value{"certificate_pem": str("nonsense")}, "Not a certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, diagnostics := invoke(t, w, test.config)
+			_, diagnostics := invoke(t, w, "certificate_revoke", test.config)
 			if len(diagnostics) != 1 || diagnostics[0].Summary != test.want {
 				t.Errorf("got %v, want %q", diagnostics, test.want)
 			}

@@ -50,7 +50,7 @@ func (r *renewalResource) Schema(_ context.Context, _ resource.SchemaRequest, re
 			},
 			"csr_pem": schema.StringAttribute{
 				Optional:            true,
-				MarkdownDescription: "A certificate signing request (PEM) made elsewhere; then no private key is generated or kept. Excludes `private_key`. Changing its key orders a new certificate in place.",
+				MarkdownDescription: "A certificate signing request (PEM) made elsewhere, by a `certificate_host_key` for instance; then no private key is generated or kept. Excludes `private_key`. Changing its key orders a new certificate in place.",
 			},
 			"private_key": privateKeyAttribute(),
 			"subject":     subjectAttribute(),

@@ -117,6 +117,13 @@ func (m *renewalModel) wantedSubject(ctx context.Context, w *wanted) error {
 		w.options.Subject = pki.SubjectOf(original.Subject)
 		return nil
 	}
+	var err error
+	w.options.Subject, err = subjectOf(ctx, m.Subject)
+	return err
+}
+
+// subjectOf reads a subject block.
+func subjectOf(ctx context.Context, block types.Object) (pki.Subject, error) {
 	var subject struct {
 		Organization       types.String `tfsdk:"organization"`
 		OrganizationalUnit types.String `tfsdk:"organizational_unit"`
@@ -124,14 +131,13 @@ func (m *renewalModel) wantedSubject(ctx context.Context, w *wanted) error {
 		Province           types.String `tfsdk:"province"`
 		Country            types.String `tfsdk:"country"`
 	}
-	if diags := m.Subject.As(ctx, &subject, basetypes.ObjectAsOptions{}); diags.HasError() {
-		return diagError(diags)
+	if diags := block.As(ctx, &subject, basetypes.ObjectAsOptions{}); diags.HasError() {
+		return pki.Subject{}, diagError(diags)
 	}
-	w.options.Subject = pki.Subject{
+	return pki.Subject{
 		Organization: subject.Organization.ValueString(), OrganizationalUnit: subject.OrganizationalUnit.ValueString(),
 		Locality: subject.Locality.ValueString(), Province: subject.Province.ValueString(), Country: subject.Country.ValueString(),
-	}
-	return nil
+	}, nil
 }
 
 // checkTerm refuses a life that no CA may grant on this day.

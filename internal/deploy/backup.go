@@ -72,6 +72,9 @@ func (s snapshot) sum() string {
 	if !s.exists {
 		return ""
 	}
+	if s.digest != "" {
+		return s.digest
+	}
 	sum := sha256.Sum256(s.data)
 	return hex.EncodeToString(sum[:])
 }
@@ -89,16 +92,16 @@ func (d *deployment) backUp(ctx context.Context) error {
 		f := &d.files[i]
 		e := entry{Path: f.Path, Old: f.before.sum(), Was: f.before.info.Attributes}
 		if !f.fresh {
-			e.New = snapshot{exists: true, data: f.data}.sum()
+			e.New = snapshot{exists: true, data: f.data, digest: f.source.digest}.sum()
 		} else if e.Old != f.found.sum() {
 			e.New = f.found.sum() // written by the crashed run
 		}
 		if f.before.exists && e.New != "" {
 			e.Backup = backupPath(f.Path, d.job.Backups, d.run)
-			if err := transport.WriteFile(ctx, d.job.Machine, e.Backup, f.before.data, private()); err != nil {
+			if err := d.put(ctx, f.before, e.Backup, private()); err != nil {
 				return err
 			}
-			f.backup = e.Backup
+			f.backup, f.before.at = e.Backup, e.Backup
 			d.written = append(d.written, e.Backup)
 		}
 		j.Files = append(j.Files, e)
@@ -140,7 +143,7 @@ func (d *deployment) adopt(ctx context.Context) {
 			d.job.Logger.WarnContext(ctx, "a file was changed since; the journal is passed over", "path", f.Path)
 			return
 		default:
-			if befores[i], ok = d.backedUp(ctx, e); !ok {
+			if befores[i], ok = d.backedUp(ctx, f.Slot, e); !ok {
 				return
 			}
 		}
@@ -151,12 +154,13 @@ func (d *deployment) adopt(ctx context.Context) {
 }
 
 // backedUp returns the file an entry speaks of as it was.
-func (d *deployment) backedUp(ctx context.Context, e entry) (snapshot, bool) {
+func (d *deployment) backedUp(ctx context.Context, slot Slot, e entry) (snapshot, bool) {
 	if e.Old == "" {
 		return snapshot{}, true
 	}
-	data, _, err := d.job.Machine.ReadFile(ctx, e.Backup)
-	s := snapshot{true, data, transport.FileInfo{Attributes: e.Was}}
+	slot.Path = e.Backup
+	s, err := d.look(ctx, slot)
+	s.info = transport.FileInfo{Attributes: e.Was}
 	if err != nil || s.sum() != e.Old {
 		d.job.Logger.WarnContext(ctx, "the backup of an unfinished deployment is gone or damaged", "path", e.Backup)
 		return snapshot{}, false
@@ -175,7 +179,7 @@ func (d *deployment) settle(ctx context.Context) []string {
 		warnings = append(warnings, fmt.Sprintf("The journal of the deployment could not be removed: %v.", err))
 	}
 	for _, f := range d.files {
-		if err := d.tidy(ctx, f, true); err != nil {
+		if err := errors.Join(d.dropWaiting(ctx, f), d.tidy(ctx, f, true)); err != nil {
 			warnings = append(warnings, fmt.Sprintf("Old backups or temporary files of %s could not be removed: %v.", f.Path, err))
 		}
 	}

@@ -19,10 +19,14 @@ type snapshot struct {
 	exists bool
 	data   []byte
 	info   transport.FileInfo
+
+	// Of a key that stays on the machine, instead of data: the SHA-256 of the
+	// content in hex, and the path of a file there that has it.
+	digest, at string
 }
 
 func (s snapshot) equal(o snapshot) bool {
-	return s.exists == o.exists && bytes.Equal(s.data, o.data) && s.info.Attributes == o.info.Attributes
+	return s.exists == o.exists && bytes.Equal(s.data, o.data) && s.digest == o.digest && s.info.Attributes == o.info.Attributes
 }
 
 // String implements fmt.Stringer without the content.
@@ -39,6 +43,10 @@ type file struct {
 	fresh  bool     // found holds already what it is to hold
 	data   []byte   // the content to write unless fresh
 	backup string   // path of the copy of before; empty when there is none
+
+	// Of a key that stays on the machine, instead of data: where it comes from,
+	// and the key that waited beside the file, if it is the certificate's.
+	source, waiting snapshot
 }
 
 // deployment is the state of one Deploy.
@@ -63,7 +71,7 @@ func read(ctx context.Context, job Job, target FileTarget) (*deployment, error) 
 	d := &deployment{job: job, target: target, run: job.Now.UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(random)}
 	places := map[string]string{}
 	for _, slot := range target.Slots() {
-		found, err := look(ctx, job.Machine, slot.Path)
+		found, err := d.look(ctx, slot)
 		if err != nil {
 			return nil, fmt.Errorf("read what %s holds: %w", slot.Path, err)
 		}
@@ -73,7 +81,7 @@ func read(ctx context.Context, job Job, target FileTarget) (*deployment, error) 
 		places[found.info.Path] = slot.Path
 		d.files = append(d.files, file{Slot: slot, found: found, before: found})
 	}
-	if err := d.encode(); err != nil {
+	if err := d.encode(ctx); err != nil {
 		return nil, err
 	}
 	if err := d.readJournal(ctx); err != nil {
@@ -93,18 +101,20 @@ func look(ctx context.Context, machine transport.Transport, path string) (snapsh
 	if errors.Is(err, fs.ErrNotExist) {
 		return snapshot{info: transport.FileInfo{Path: info.Path}}, nil
 	}
-	return snapshot{err == nil, data, info}, err
+	return snapshot{exists: err == nil, data: data, info: info}, err
 }
 
 // encode decides which files are to be written and with what. A key that was
-// not given is read in place and must belong to the certificate.
-func (d *deployment) encode() error {
+// not given is on the machine and must belong to the certificate. Where it has a
+// file of its own it stays there; where it shares a file with other things, that
+// file is read.
+func (d *deployment) encode(ctx context.Context) error {
 	m := d.job.Material
 	if err := checkUnlocked(d.target.Slots()); err != nil {
 		return err
 	}
 	for _, f := range d.files {
-		if !f.Format.Parts().Key || !m.Key.Empty() {
+		if !f.Format.Parts().Key || !m.Key.Empty() || d.job.resident(f.Slot) {
 			continue
 		}
 		if !f.found.exists {
@@ -121,7 +131,13 @@ func (d *deployment) encode() error {
 	}
 	for i := range d.files {
 		f := &d.files[i]
-		f.fresh = f.found.exists && f.holds(f.found.data, m) && (f.Mode == 0 || f.Mode == f.found.info.Mode)
+		if d.job.resident(f.Slot) {
+			if err := d.settleKey(ctx, f); err != nil {
+				return err
+			}
+			continue
+		}
+		f.fresh = !d.job.Force && f.found.exists && f.holds(f.found.data, m) && (f.Mode == 0 || f.Mode == f.found.info.Mode)
 		if f.fresh {
 			continue
 		}
@@ -212,7 +228,7 @@ func (d *deployment) install(ctx context.Context) error {
 		if f.fresh {
 			continue
 		}
-		one, err := d.job.Machine.Stage(ctx, f.Path, f.data, f.attributes())
+		one, err := d.stage(ctx, f)
 		if err != nil {
 			return errors.Join(err, d.discard(ctx, staged))
 		}
@@ -230,6 +246,13 @@ func (d *deployment) install(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
+}
+
+func (d *deployment) stage(ctx context.Context, f file) (transport.Staged, error) {
+	if f.source.exists {
+		return stageCopy(ctx, d.job.Machine, f.source.at, f.Path, f.keyAttributes())
+	}
+	return d.job.Machine.Stage(ctx, f.Path, f.data, f.attributes())
 }
 
 // discard removes staged files that will not be renamed.

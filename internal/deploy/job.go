@@ -20,6 +20,7 @@ type Job struct {
 	Material Material
 	Proof    Proof     // without an address nothing is asked over the network
 	Now      time.Time // the time the certificate's dates are held against
+	Force    bool      // write, reload and prove even where nothing differs
 	Distant  bool      // Observe asks the endpoint alone, and the machine nothing
 	Backups  string    // absolute path of an existing directory; default: beside the files
 	Keep     int       // backups kept of each file; default 3, negative for none

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
 
@@ -58,6 +59,10 @@ func (o *Observation) look(ctx context.Context, job Job, target FileTarget) {
 	for _, slot := range target.Slots() {
 		if locked, ok := slot.Format.(Locked); ok && locked.Locked() {
 			unread = true
+			continue
+		}
+		if _, here := job.Machine.(transport.Local); !here && job.resident(slot) {
+			o.lookAtKey(ctx, job, slot)
 			continue
 		}
 		found, err := look(ctx, job.Machine, slot.Path)

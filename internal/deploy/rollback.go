@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
 
@@ -72,13 +71,13 @@ func (d *deployment) restore(ctx context.Context) (bool, error) {
 	var changed bool
 	var problems []error
 	for _, f := range d.files {
-		now, err := look(ctx, d.job.Machine, f.Path)
+		now, err := d.look(ctx, f.Slot)
 		if err == nil && now.equal(f.before) {
 			continue
 		}
 		changed = true
 		if f.before.exists {
-			err = transport.WriteFile(ctx, d.job.Machine, f.Path, f.before.data, f.before.info.Attributes)
+			err = d.put(ctx, f.before, f.Path, f.before.info.Attributes)
 		} else {
 			err = d.removeIfThere(ctx, f.Path)
 		}

@@ -52,7 +52,7 @@ func deployService(ctx context.Context, job Job, service Service) (Result, error
 			s.served = served
 		}
 	}
-	if len(before.Chain) > 0 && before.Chain[0].Equal(leaf) && (!s.asked() || s.served.Chain != nil && s.want(s.served) == nil) {
+	if !job.Force && len(before.Chain) > 0 && before.Chain[0].Equal(leaf) && (!s.asked() || s.served.Chain != nil && s.want(s.served) == nil) {
 		result.Served = s.served
 		return result, nil
 	}

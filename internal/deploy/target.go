@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
@@ -98,7 +99,11 @@ func CheckPaths(ctx context.Context, machine transport.Transport, target Target,
 	if err := checkSlots(files.Slots()); err != nil {
 		return err
 	}
-	problems := []error{checkUnlocked(files.Slots()), machine.Check(ctx, journalPath(files.Slots()))}
+	journal := machine.Check(ctx, journalPath(files.Slots()))
+	if noWay(journal) {
+		return journal // as it would be for each of the files
+	}
+	problems := []error{checkUnlocked(files.Slots()), journal}
 	for _, slot := range files.Slots() {
 		problems = append(problems, machine.Check(ctx, slot.Path))
 		if err := machine.Check(ctx, backupPath(slot.Path, backupDirectory, "check")); err != nil {
@@ -106,6 +111,12 @@ func CheckPaths(ctx context.Context, machine transport.Transport, target Target,
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// noWay reports whether an error is about the way to a machine.
+func noWay(err error) bool {
+	return slices.ContainsFunc([]error{transport.ErrUnreachable, transport.ErrConnection, transport.ErrHostKey, transport.ErrLogin, transport.ErrSudo},
+		func(kind error) bool { return errors.Is(err, kind) })
 }
 
 // ErrNoPassword says that a file has a password which was not given.

@@ -49,8 +49,8 @@ func unbracket(host string) string {
 	return host
 }
 
-// splitNames tells the DNS names from the addresses.
-func splitNames(names []string) (hosts []string, addresses []net.IP) {
+// SplitNames tells the DNS names from the addresses.
+func SplitNames(names []string) (hosts []string, addresses []net.IP) {
 	for _, name := range names {
 		if address, err := netip.ParseAddr(name); err == nil {
 			addresses = append(addresses, net.IP(address.AsSlice()))

@@ -155,7 +155,7 @@ func TestParseRequest_refusals(t *testing.T) {
 func TestCheckIssued(t *testing.T) {
 	key, other := newParty(t, "x").key, newParty(t, "y").key
 	made := func(public crypto.PublicKey, names ...string) *x509.Certificate {
-		hosts, addresses := splitNames(names)
+		hosts, addresses := SplitNames(names)
 		return &x509.Certificate{PublicKey: public, DNSNames: hosts, IPAddresses: addresses}
 	}
 	address := x509.CertificateRequest{DNSNames: []string{"a.example.com"}, IPAddresses: []net.IP{net.ParseIP("192.0.2.1")}}

@@ -176,7 +176,13 @@ func (k Key) Hash() string {
 	if k.Empty() {
 		return ""
 	}
-	der, err := x509.MarshalPKIXPublicKey(k.Signer().Public())
+	return PublicHash(k.Signer().Public())
+}
+
+// PublicHash is Key.Hash of the key with this public part; empty for a type that
+// no certificate has.
+func PublicHash(public crypto.PublicKey) string {
+	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
 		return ""
 	}

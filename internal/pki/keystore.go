@@ -84,6 +84,9 @@ func pick(aliases []string, alias string) (string, error) {
 			return known, nil
 		}
 	}
+	if len(aliases) == 0 {
+		return "", fmt.Errorf("%w %q; it has none: %w", ErrNoEntry, alias, ErrNoKey)
+	}
 	slices.Sort(aliases)
 	return "", fmt.Errorf("%w %q; it has %q", ErrNoEntry, alias, aliases)
 }

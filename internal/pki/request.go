@@ -22,7 +22,7 @@ func NewRequest(key Key, names []string, subject Subject, mustStaple bool) ([]by
 	if key.Empty() {
 		return nil, ErrNoKey
 	}
-	hosts, addresses := splitNames(names)
+	hosts, addresses := SplitNames(names)
 	template := &x509.CertificateRequest{Subject: subject.name(), DNSNames: hosts, IPAddresses: addresses}
 	if mustStaple {
 		template.ExtraExtensions = []pkix.Extension{{

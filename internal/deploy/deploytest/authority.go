@@ -6,6 +6,7 @@
 package deploytest
 
 import (
+	"crypto"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -29,8 +30,8 @@ func NewAuthority(t testing.TB, now time.Time) *Authority {
 	rootKey, key := newKey(t), newKey(t)
 	root := &x509.Certificate{Subject: pkix.Name{CommonName: "Test Root"}, NotAfter: now.AddDate(10, 0, 0), IsCA: true}
 	a := &Authority{key: key}
-	a.Root = sign(t, now, root, root, rootKey, rootKey)
-	a.Intermediate = sign(t, now, &x509.Certificate{Subject: pkix.Name{CommonName: "Test Intermediate"}, NotAfter: now.AddDate(10, 0, 0), IsCA: true}, a.Root, key, rootKey)
+	a.Root = sign(t, now, root, root, rootKey.Signer().Public(), rootKey)
+	a.Intermediate = sign(t, now, &x509.Certificate{Subject: pkix.Name{CommonName: "Test Intermediate"}, NotAfter: now.AddDate(10, 0, 0), IsCA: true}, a.Root, key.Signer().Public(), rootKey)
 	return a
 }
 
@@ -40,6 +41,12 @@ func NewAuthority(t testing.TB, now time.Time) *Authority {
 func (a *Authority) Issue(t testing.TB, now time.Time, names []string, changes ...func(*x509.Certificate)) ([]*x509.Certificate, pki.Key) {
 	t.Helper()
 	key := newKey(t)
+	return a.Sign(t, now, names, key.Signer().Public(), changes...), key
+}
+
+// Sign is Issue for a key that is elsewhere.
+func (a *Authority) Sign(t testing.TB, now time.Time, names []string, public crypto.PublicKey, changes ...func(*x509.Certificate)) []*x509.Certificate {
+	t.Helper()
 	leaf := &x509.Certificate{
 		Subject: pkix.Name{CommonName: names[0]}, DNSNames: names, NotAfter: now.AddDate(0, 0, 90),
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
@@ -47,7 +54,7 @@ func (a *Authority) Issue(t testing.TB, now time.Time, names []string, changes .
 	for _, change := range changes {
 		change(leaf)
 	}
-	return []*x509.Certificate{sign(t, now, leaf, a.Intermediate, key, a.key), a.Intermediate}, key
+	return []*x509.Certificate{sign(t, now, leaf, a.Intermediate, public, a.key), a.Intermediate}
 }
 
 func newKey(t testing.TB) pki.Key {
@@ -59,7 +66,7 @@ func newKey(t testing.TB) pki.Key {
 	return key
 }
 
-func sign(t testing.TB, now time.Time, template, parent *x509.Certificate, key, parentKey pki.Key) *x509.Certificate {
+func sign(t testing.TB, now time.Time, template, parent *x509.Certificate, public crypto.PublicKey, parentKey pki.Key) *x509.Certificate {
 	t.Helper()
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
@@ -74,7 +81,7 @@ func sign(t testing.TB, now time.Time, template, parent *x509.Certificate, key, 
 	if template.NotBefore.IsZero() {
 		template.NotBefore = now.Add(-time.Hour)
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Signer().Public(), parentKey.Signer())
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, parentKey.Signer())
 	if err != nil {
 		t.Fatal(err)
 	}

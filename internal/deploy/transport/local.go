@@ -30,23 +30,13 @@ var (
 const outputDelay = time.Second
 
 // ReadFile implements Transport.
-func (Local) ReadFile(ctx context.Context, path string) ([]byte, FileInfo, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, FileInfo{}, err
-	}
-	resolved, err := follow(path)
-	if err != nil {
-		return nil, FileInfo{}, err
-	}
+func (l Local) ReadFile(ctx context.Context, path string) ([]byte, FileInfo, error) {
 	// Stat first: opening a pipe would wait for its writer.
-	info, err := os.Stat(resolved)
+	info, err := l.Stat(ctx, path)
 	if err != nil {
-		return nil, FileInfo{Path: resolved}, err
+		return nil, info, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, FileInfo{}, fmt.Errorf("read %s: it is no regular file (%s)", path, info.Mode().Type())
-	}
-	file, err := os.Open(resolved)
+	file, err := os.Open(info.Path)
 	if err != nil {
 		return nil, FileInfo{}, err
 	}
@@ -57,8 +47,27 @@ func (Local) ReadFile(ctx context.Context, path string) ([]byte, FileInfo, error
 	if len(data) > MaxFileSize {
 		return nil, FileInfo{}, fmt.Errorf("read %s: it is larger than %d bytes", path, MaxFileSize)
 	}
+	return data, info, nil
+}
+
+// Stat implements Transport.
+func (Local) Stat(ctx context.Context, path string) (FileInfo, error) {
+	if err := ctx.Err(); err != nil {
+		return FileInfo{}, err
+	}
+	resolved, err := follow(path)
+	if err != nil {
+		return FileInfo{}, err
+	}
+	info, err := os.Stat(resolved)
+	if err != nil {
+		return FileInfo{Path: resolved}, err
+	}
+	if !info.Mode().IsRegular() {
+		return FileInfo{}, fmt.Errorf("read %s: it is no regular file (%s)", path, info.Mode().Type())
+	}
 	uid, gid := owner(info)
-	return data, FileInfo{Attributes{info.Mode().Perm(), uid, gid, label(resolved)}, resolved}, nil
+	return FileInfo{Attributes{info.Mode().Perm(), uid, gid, label(resolved)}, resolved}, nil
 }
 
 // Stage implements Transport.

@@ -82,18 +82,26 @@ func (p posix) place(ctx context.Context, name string) (string, posixEntry, erro
 }
 
 func (p posix) readFile(ctx context.Context, name string) ([]byte, FileInfo, error) {
+	info, err := p.stat(ctx, name)
+	if err != nil {
+		return nil, info, err
+	}
+	data, err := p.files.read(ctx, info.Path)
+	if err != nil {
+		return nil, FileInfo{Path: info.Path}, fmt.Errorf("read %s: %w", name, err)
+	}
+	return data, info, nil
+}
+
+func (p posix) stat(ctx context.Context, name string) (FileInfo, error) {
 	at, entry, err := p.follow(ctx, name)
 	if err != nil {
-		return nil, FileInfo{Path: at}, fmt.Errorf("read %s: %w", name, err)
+		return FileInfo{Path: at}, fmt.Errorf("read %s: %w", name, err)
 	}
 	if !entry.mode.IsRegular() {
-		return nil, FileInfo{}, fmt.Errorf("read %s: it is no regular file (%s)", name, entry.mode.Type())
+		return FileInfo{}, fmt.Errorf("read %s: it is no regular file (%s)", name, entry.mode.Type())
 	}
-	data, err := p.files.read(ctx, at)
-	if err != nil {
-		return nil, FileInfo{Path: at}, fmt.Errorf("read %s: %w", name, err)
-	}
-	return data, FileInfo{entry.attributes(), at}, nil
+	return FileInfo{entry.attributes(), at}, nil
 }
 
 func (p posix) stage(ctx context.Context, name string, data []byte, attributes Attributes) (Staged, error) {

@@ -211,6 +211,16 @@ func (s *SSH) ReadFile(ctx context.Context, path string) ([]byte, FileInfo, erro
 	return data, info, err
 }
 
+// Stat implements Transport.
+func (s *SSH) Stat(ctx context.Context, path string) (FileInfo, error) {
+	var info FileInfo
+	err := s.each(ctx, func(ctx context.Context, p posix) (err error) {
+		info, err = p.stat(ctx, path)
+		return err
+	})
+	return info, err
+}
+
 // Stage implements Transport.
 func (s *SSH) Stage(ctx context.Context, path string, data []byte, attributes Attributes) (Staged, error) {
 	return on(ctx, s, func(ctx context.Context, now *session) (Staged, error) {

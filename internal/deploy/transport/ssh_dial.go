@@ -17,6 +17,7 @@ import (
 var (
 	ErrUnreachable = errors.New("the host cannot be reached")
 	ErrConnection  = errors.New("the connection was lost")
+	ErrBastion     = errors.New("bastion") // and which; with what is wrong there
 )
 
 // Hop is one machine that speaks SSH, and how to get in.
@@ -95,7 +96,7 @@ func dialAll(ctx context.Context, hops []hop, timeout, keepAlive time.Duration) 
 		if err != nil {
 			l.close()
 			if i < len(hops)-1 {
-				err = fmt.Errorf("bastion %d of %d: %w", i+1, len(hops)-1, err)
+				err = fmt.Errorf("%w %d of %d: %w", ErrBastion, i+1, len(hops)-1, err)
 			}
 			return nil, err
 		}

@@ -27,6 +27,10 @@ type Transport interface {
 	// FileInfo.Path all the same.
 	ReadFile(ctx context.Context, path string) ([]byte, FileInfo, error)
 
+	// Stat returns what ReadFile knows about a file besides its content, which
+	// stays where it is (Windows has no such step, and there it is read).
+	Stat(ctx context.Context, path string) (FileInfo, error)
+
 	// Stage writes data to a temporary file in the directory of the file that
 	// path stands for, readable by its owner alone until it is complete, gives
 	// it the attributes and makes it durable. On an error nothing is left.

@@ -198,6 +198,12 @@ func modeOf(list string) fs.FileMode {
 	return 0o600
 }
 
+// Stat implements Transport.
+func (w *Windows) Stat(ctx context.Context, path string) (FileInfo, error) {
+	_, info, err := w.ReadFile(ctx, path)
+	return info, err
+}
+
 // Stage implements Transport.
 func (w *Windows) Stage(ctx context.Context, path string, data []byte, attributes Attributes) (Staged, error) {
 	if err := absolutePath(path); err != nil {

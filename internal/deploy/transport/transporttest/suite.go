@@ -126,6 +126,9 @@ func wantFile(t *testing.T, machine transport.Transport, path, data string, mode
 	if mode = kept(path, mode); string(got) != data || info.Mode != mode {
 		t.Errorf("%s = %q mode %o, want %q mode %o", path, got, info.Mode, data, mode)
 	}
+	if stat, err := machine.Stat(t.Context(), path); err != nil || stat != info {
+		t.Errorf("stat %s = %+v, %v; want what reading it tells, %+v", path, stat, err, info)
+	}
 	return info
 }
 
@@ -141,6 +144,9 @@ func missing(t *testing.T, machine transport.Transport, directory string) {
 	absent := join(directory, "absent")
 	if _, _, err := machine.ReadFile(t.Context(), absent); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("read = %v, want fs.ErrNotExist", err)
+	}
+	if info, err := machine.Stat(t.Context(), absent); !errors.Is(err, fs.ErrNotExist) || info.Path != absent {
+		t.Errorf("stat = %+v, %v, want its path and fs.ErrNotExist", info, err)
 	}
 	if err := machine.Remove(t.Context(), absent); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("remove = %v, want fs.ErrNotExist", err)
