@@ -3,6 +3,7 @@ package deploy
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,6 +34,7 @@ type Proven string
 // The kinds of proof.
 const (
 	ByHandshake Proven = "handshake" // Proof.Consecutive handshakes showed it
+	ByCommand   Proven = "command"   // Proof.Command says so
 	ByFile      Proven = "file"      // it is in the files; no endpoint was given to ask
 	ByService   Proven = "service"   // the server's own interface says so; no endpoint was given to ask
 )
@@ -80,6 +82,9 @@ func (j Job) withDefaults() (Job, error) {
 		return j, errors.New("a deployment needs a machine and a target")
 	}
 	j.Proof = j.Proof.withDefaults()
+	if len(j.Material.Chain) > 0 && j.Proof.Way.Key == x509.UnknownPublicKeyAlgorithm {
+		j.Proof.Way.Key = j.Material.Chain[0].PublicKeyAlgorithm
+	}
 	j.Keep = cmp.Or(j.Keep, defaultKeep)
 	if j.Logger == nil {
 		j.Logger = slog.New(slog.DiscardHandler)
@@ -136,13 +141,10 @@ func deployFiles(ctx context.Context, job Job, target FileTarget) (Result, error
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{Proven: ByFile, Fingerprint: pki.Fingerprint(job.Material.Chain[0]), FilesHash: filesHash(target.Slots(), job.Material)}
-	if d.asked() {
-		result.Proven = ByHandshake
-	}
+	result := Result{Proven: d.witness.proven(ByFile), Fingerprint: pki.Fingerprint(job.Material.Chain[0]), FilesHash: filesHash(target.Slots(), job.Material)}
 	if d.upToDate() {
 		job.Logger.DebugContext(ctx, "nothing to deploy", "fingerprint", result.Fingerprint)
-		result.Served = d.served
+		result.Served = d.witness.before()
 		result.Warnings = d.settle(ctx)
 		return result, nil
 	}
