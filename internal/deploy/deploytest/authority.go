@@ -40,6 +40,12 @@ func NewAuthority(t testing.TB, now time.Time) *Authority {
 func (a *Authority) Issue(t testing.TB, now time.Time, names []string, changes ...func(*x509.Certificate)) ([]*x509.Certificate, pki.Key) {
 	t.Helper()
 	key := newKey(t)
+	return a.IssueTo(t, now, names, key, changes...), key
+}
+
+// IssueTo is Issue for a key that there is.
+func (a *Authority) IssueTo(t testing.TB, now time.Time, names []string, key pki.Key, changes ...func(*x509.Certificate)) []*x509.Certificate {
+	t.Helper()
 	leaf := &x509.Certificate{
 		Subject: pkix.Name{CommonName: names[0]}, DNSNames: names, NotAfter: now.AddDate(0, 0, 90),
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
@@ -47,7 +53,7 @@ func (a *Authority) Issue(t testing.TB, now time.Time, names []string, changes .
 	for _, change := range changes {
 		change(leaf)
 	}
-	return []*x509.Certificate{sign(t, now, leaf, a.Intermediate, key, a.key), a.Intermediate}, key
+	return []*x509.Certificate{sign(t, now, leaf, a.Intermediate, key, a.key), a.Intermediate}
 }
 
 func newKey(t testing.TB) pki.Key {
