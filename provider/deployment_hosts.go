@@ -245,6 +245,9 @@ func (m *deploymentModel) setObservedHosts(ctx context.Context, seen map[string]
 	for _, name := range slices.Sorted(maps.Keys(seen)) {
 		r, ok := results[name]
 		if !ok {
+			if len(seen[name].Drift) > 0 { // at an address that no host has for its own
+				drift = append(drift, strings.Join(seen[name].Drift, " "))
+			}
 			continue
 		}
 		if served := seen[name].ServedFingerprint; served != "" {
@@ -255,6 +258,9 @@ func (m *deploymentModel) setObservedHosts(ctx context.Context, seen map[string]
 			drift = append(drift, name+": "+strings.Join(seen[name].Drift, " "))
 		}
 		results[name] = r
+	}
+	if all, asked := seen[togetherName]; asked && len(all.Warnings) == 0 {
+		m.DriftReason = types.StringNull()
 	}
 	if len(drift) > 0 {
 		m.DriftReason = types.StringValue(strings.Join(drift, "; "))

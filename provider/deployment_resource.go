@@ -14,7 +14,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy"
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
@@ -66,7 +65,7 @@ func (r *deploymentResource) job(ctx context.Context, m, described deploymentMod
 		return deploy.Job{}, err
 	}
 	return deploy.Job{
-		Host: h.name, Machine: h.machine, Distant: !h.local, Target: target, Material: material, Proof: proof,
+		Host: h.name, Machine: h.machine, Target: target, Material: material, Proof: proof,
 		Now: r.services.now(), Keep: m.keep(), Locks: &r.services.locks, Logger: r.services.logger,
 	}, nil
 }
@@ -157,10 +156,27 @@ func (r *deploymentResource) rollOut(ctx context.Context, m, prior *deploymentMo
 		diags.AddError("The certificate was not deployed to every host", strings.TrimSpace(fmt.Sprintf("%s.\n\n%s", err, fleetKept(err))))
 	}
 	m.setFleet(fingerprint, proven)
+	if err == nil {
+		r.proveTogether(ctx, m, jobs[hosts[0].name].Material, diags)
+	}
 	if err := m.setResults(ctx, merge(before, outcome)); err != nil {
 		diags.AddError("The results of the hosts cannot be kept", err.Error()+".")
 	}
 	return true
+}
+
+// proveTogether proves, after the last host, what the addresses serve that all
+// hosts share. Where one does not, the next apply is to find out again.
+func (r *deploymentResource) proveTogether(ctx context.Context, m *deploymentModel, material deploy.Material, diags *diag.Diagnostics) {
+	proof, ok, err := m.together(ctx, material)
+	if err == nil && ok {
+		err = deploy.ProveMaterial(ctx, proof, material)
+	}
+	if err != nil {
+		diags.AddAttributeError(path.Root("verify"), "Not every address serves the certificate",
+			err.Error()+".\n\nEvery one of the hosts was proven to serve it and keeps it. Add the host that an address leads to, or correct the address, and apply again.")
+		m.DriftReason = types.StringValue(err.Error())
+	}
 }
 
 func (r *deploymentResource) Create(ctx context.Context, request resource.CreateRequest, response *resource.CreateResponse) {
@@ -185,6 +201,9 @@ func (r *deploymentResource) Read(ctx context.Context, request resource.ReadRequ
 	if response.Diagnostics.HasError() {
 		return
 	}
+	if m.Refresh.ValueString() == refreshNone {
+		return
+	}
 	seen, err := r.observe(ctx, m)
 	if err != nil {
 		response.Diagnostics.AddError("The deployment cannot be looked at", err.Error()+".")
@@ -196,7 +215,9 @@ func (r *deploymentResource) Read(ctx context.Context, request resource.ReadRequ
 		}
 	}
 	if m.Hosts.IsNull() {
-		m.setObserved(seen[localHost])
+		if _, looked := seen[localHost]; looked {
+			m.setObserved(seen[localHost])
+		}
 		m.HostResults = types.MapNull(hostResultType())
 	} else if err := m.setObservedHosts(ctx, seen); err != nil {
 		response.Diagnostics.AddError("The results of the hosts cannot be kept", err.Error()+".")
@@ -205,43 +226,16 @@ func (r *deploymentResource) Read(ctx context.Context, request resource.ReadRequ
 	response.Diagnostics.Append(response.State.Set(ctx, &m)...)
 }
 
-// observe looks at all hosts of a state at once.
-func (r *deploymentResource) observe(ctx context.Context, m deploymentModel) (map[string]deploy.Observation, error) {
-	hosts, err := m.machines(ctx, readable(r.services.transports))
-	if err != nil {
-		return nil, err
-	}
-	found := make([]deploy.Observation, len(hosts))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(mostObserved)
-	for n, h := range hosts {
-		group.Go(func() error {
-			job, err := r.job(ctx, m, m, h, pki.Key{})
-			if err == nil {
-				found[n], err = deploy.Observe(ctx, job)
-			}
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	seen := map[string]deploy.Observation{}
-	for n, h := range hosts {
-		seen[h.name] = found[n]
-	}
-	return seen, nil
-}
-
-// mostObserved bounds the hosts that are asked at once.
-const mostObserved = 16
-
 func (r *deploymentResource) Update(ctx context.Context, request resource.UpdateRequest, response *resource.UpdateResponse) {
 	var m, config, prior deploymentModel
 	response.Diagnostics.Append(request.Plan.Get(ctx, &m)...)
 	response.Diagnostics.Append(request.Config.Get(ctx, &config)...)
 	response.Diagnostics.Append(request.State.Get(ctx, &prior)...)
 	if response.Diagnostics.HasError() {
+		return
+	}
+	if m.settled(ctx, prior) { // what changed is of no matter to a server
+		response.Diagnostics.Append(response.State.Set(ctx, &m)...)
 		return
 	}
 	if r.deploy(ctx, &m, config, &prior, &response.Diagnostics) {
@@ -262,6 +256,7 @@ func (r *deploymentResource) ModifyPlan(ctx context.Context, request resource.Mo
 	var m, config deploymentModel
 	response.Diagnostics.Append(request.Plan.Get(ctx, &m)...)
 	response.Diagnostics.Append(request.Config.Get(ctx, &config)...)
+	config.checkLogins(&response.Diagnostics)
 	if response.Diagnostics.HasError() {
 		return
 	}
@@ -273,7 +268,7 @@ func (r *deploymentResource) ModifyPlan(ctx context.Context, request resource.Mo
 		}
 		m.copyOutputs(prior)
 		left := m.pending(ctx)
-		if prior.DriftReason.IsNull() && len(left) == 0 && m.same(prior) {
+		if m.settled(ctx, prior) {
 			response.Diagnostics.Append(response.Plan.Set(ctx, &m)...)
 			return
 		}
@@ -287,6 +282,11 @@ func (r *deploymentResource) ModifyPlan(ctx context.Context, request resource.Mo
 		response.Diagnostics.Append(response.Plan.Set(ctx, &m)...)
 	}
 	r.checkPlan(ctx, m, config, response)
+}
+
+// settled reports whether nothing is to be deployed.
+func (m *deploymentModel) settled(ctx context.Context, prior deploymentModel) bool {
+	return prior.DriftReason.IsNull() && len(m.pending(ctx)) == 0 && m.same(prior)
 }
 
 // same reports whether nothing that a deployment depends on differs.
@@ -303,6 +303,7 @@ func (m *deploymentModel) sameOnHost(prior deploymentModel) bool {
 		{m.WOVersion, prior.WOVersion},
 		{m.Verify, prior.Verify},
 		{m.KeepBackups, prior.KeepBackups},
+		{m.OnDestroy, prior.OnDestroy},
 	} {
 		if !pair[0].Equal(pair[1]) {
 			return false
@@ -350,8 +351,14 @@ func (r *deploymentResource) checkPlan(ctx context.Context, m, config deployment
 	if err != nil {
 		return // ValidateConfig has said so
 	}
-	proof, err := m.proof(ctx, material, hosts[0])
-	if err != nil {
+	var proof deploy.Proof
+	for _, h := range hosts {
+		var problem error
+		proof, problem = m.proof(ctx, material, h)
+		err = errors.Join(err, problem)
+	}
+	_, _, problem := m.together(ctx, material)
+	if err = errors.Join(err, problem); err != nil {
 		response.Diagnostics.AddAttributeError(path.Root("verify"), "The proof cannot be made", err.Error()+".")
 		return
 	}

@@ -22,6 +22,7 @@ type Job struct {
 	Proof    Proof     // without an address nothing is asked over the network
 	Now      time.Time // the time the certificate's dates are held against
 	Distant  bool      // Observe asks the endpoint alone, and the machine nothing
+	Sealed   bool      // Observe reads no file that holds a key
 	Backups  string    // absolute path of an existing directory; default: beside the files
 	Keep     int       // backups kept of each file; default 3, negative for none
 	Locks    *Locks    // nil: the caller makes sure that deployments take turns

@@ -47,6 +47,11 @@ func Observe(ctx context.Context, job Job) (Observation, error) {
 		}
 		chain = installed(files.Slots(), job.Material)
 	}
+	if len(job.Proof.Command) > 0 && !job.Distant {
+		if _, err := command(ctx, job.Machine, job.Proof.Command); err != nil {
+			o.Drift = append(o.Drift, fmt.Sprintf("The command of verify does not pass: %v.", err))
+		}
+	}
 	o.ask(ctx, job, chain)
 	return o, ctx.Err()
 }
@@ -56,7 +61,7 @@ func (o *Observation) look(ctx context.Context, job Job, target FileTarget) {
 	sum := sha256.New()
 	unread := false
 	for _, slot := range target.Slots() {
-		if locked, ok := slot.Format.(Locked); ok && locked.Locked() {
+		if locked, ok := slot.Format.(Locked); ok && locked.Locked() || job.Sealed && slot.Format.Parts().Key {
 			unread = true
 			continue
 		}

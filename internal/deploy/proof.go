@@ -88,6 +88,15 @@ func Prove(ctx context.Context, proof Proof, want func(Served) error) (Served, e
 	return served[0], nil
 }
 
+// ProveMaterial proves that a certificate is served with its whole chain.
+func ProveMaterial(ctx context.Context, proof Proof, m Material) error {
+	if proof.Way.Key == x509.UnknownPublicKeyAlgorithm {
+		proof.Way.Key = m.Chain[0].PublicKeyAlgorithm
+	}
+	_, err := Prove(ctx, proof, serves(proof.Endpoint, m.Chain))
+	return err
+}
+
 // row proves what one endpoint serves.
 func (p Proof) row(ctx context.Context, endpoint Endpoint, want func(Served) error) (Served, error) {
 	var last error
