@@ -66,7 +66,7 @@ func (r *deploymentResource) job(ctx context.Context, m, described deploymentMod
 	}
 	return deploy.Job{
 		Host: h.name, Machine: h.machine, Target: target, Material: material, Proof: proof,
-		Now: r.services.now(), Keep: m.keep(), Locks: &r.services.locks, Logger: r.services.logger,
+		Now: r.services.now(), Keep: m.keep(), Origin: m.OnDestroy.ValueString() == string(deploy.Restore), Locks: &r.services.locks, Logger: r.services.logger,
 	}, nil
 }
 
@@ -243,10 +243,6 @@ func (r *deploymentResource) Update(ctx context.Context, request resource.Update
 	}
 }
 
-// Delete leaves the server as it is.
-func (r *deploymentResource) Delete(context.Context, resource.DeleteRequest, *resource.DeleteResponse) {
-}
-
 // ModifyPlan plans a deployment when something changed or drifted, and refuses
 // what would fail.
 func (r *deploymentResource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRequest, response *resource.ModifyPlanResponse) {
@@ -332,6 +328,11 @@ func (r *deploymentResource) checkPlan(ctx context.Context, m, config deployment
 		return
 	}
 	target, err := config.target(ctx)
+	if how, ok := m.withdrawal(); ok && err == nil {
+		if err := deploy.CheckWithdrawal(target, how); err != nil {
+			response.Diagnostics.AddAttributeError(path.Root("on_destroy"), "The deployment cannot be undone in this way", err.Error()+". Leave on_destroy out, and the server keeps the certificate.")
+		}
+	}
 	if err == nil && slices.ContainsFunc(hosts, func(h host) bool { return h.local }) {
 		if err := deploy.CheckPaths(ctx, transport.Local{}, target, ""); err != nil {
 			response.Diagnostics.AddAttributeError(path.Root(target.Name()), "The target's files cannot be written", err.Error()+".")

@@ -51,6 +51,7 @@ type deployment struct {
 	witness   witness  // what is asked whether the certificate is in use
 	loaded    bool     // it says so, of the new certificate
 	written   []string // backups of this run
+	origins   []string // what this run kept for a withdrawal
 	activated bool     // the server was told something
 }
 

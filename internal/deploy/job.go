@@ -25,6 +25,7 @@ type Job struct {
 	Sealed   bool      // Observe reads no file that holds a key
 	Backups  string    // absolute path of an existing directory; default: beside the files
 	Keep     int       // backups kept of each file; default 3, negative for none
+	Origin   bool      // keep for Withdraw what the files held before the first deployment
 	Locks    *Locks    // nil: the caller makes sure that deployments take turns
 	Logger   *slog.Logger
 }
@@ -116,17 +117,11 @@ func Deploy(ctx context.Context, job Job) (Result, error) {
 	if err := CheckMaterial(job.Material, job.Proof.Endpoint.ServerName, job.Now); err != nil {
 		return Result{}, err
 	}
-	if job.Locks != nil {
-		place := job.Host
-		if placed, ok := job.Machine.(transport.Placed); ok {
-			place = placed.Place()
-		}
-		unlock, err := job.Locks.Lock(ctx, place)
-		if err != nil {
-			return Result{}, err
-		}
-		defer unlock()
+	unlock, err := job.turn(ctx)
+	if err != nil {
+		return Result{}, err
 	}
+	defer unlock()
 	switch target := job.Target.(type) {
 	case FileTarget:
 		return deployFiles(ctx, job, target)
@@ -136,6 +131,18 @@ func Deploy(ctx context.Context, job Job) (Result, error) {
 	return Result{}, fmt.Errorf("the target %s can be deployed to in no way", job.Target.Name())
 }
 
+// turn waits until no other deployment is at work on the machine.
+func (j Job) turn(ctx context.Context) (unlock func(), err error) {
+	if j.Locks == nil {
+		return func() {}, nil
+	}
+	place := j.Host
+	if placed, ok := j.Machine.(transport.Placed); ok {
+		place = placed.Place()
+	}
+	return j.Locks.Lock(ctx, place)
+}
+
 // deployFiles deploys to a target by its files.
 func deployFiles(ctx context.Context, job Job, target FileTarget) (Result, error) {
 	d, err := read(ctx, job, target)
@@ -143,6 +150,11 @@ func deployFiles(ctx context.Context, job Job, target FileTarget) (Result, error
 		return Result{}, err
 	}
 	result := Result{Proven: d.witness.proven(ByFile), Fingerprint: pki.Fingerprint(job.Material.Chain[0]), FilesHash: filesHash(target.Slots(), job.Material)}
+	if job.Origin {
+		if err := d.keepOrigin(ctx); err != nil {
+			return Result{}, fmt.Errorf("keep what was there before: %w", err)
+		}
+	}
 	if d.upToDate() {
 		job.Logger.DebugContext(ctx, "nothing to deploy", "fingerprint", result.Fingerprint)
 		result.Served = d.witness.before()

@@ -127,6 +127,7 @@ func (d *deployment) settleRollback(ctx context.Context, complete bool) error {
 	defer cancel()
 	var problems []error
 	if complete {
+		problems = append(problems, d.dropOrigin(ctx))
 		for _, path := range append(d.written, journalPath(d.target.Slots())) {
 			problems = append(problems, d.removeIfThere(ctx, path))
 		}
