@@ -181,7 +181,7 @@ func TestAccRefresh_looksWhereItIsToldTo(t *testing.T) {
 	s.wantSaid(0, "The server could not be asked what it serves", "plan", "-detailed-exitcode")
 }
 
-// farms serve the certificate that an nginx has on disk, or another one.
+// otherMember is the address of a server with another certificate.
 func otherMember(t *testing.T) string {
 	t.Helper()
 	other := issue(t)
@@ -232,6 +232,10 @@ resource "certificate_deployment" "web" {
 	}
 	w.test(t,
 		resource.TestStep{Config: config("/bin/false"), ExpectError: anywhere("prove by a command: /bin/false")},
+		resource.TestStep{ // the default address is that of the protocol
+			Config:      strings.ReplaceAll(config(""), fmt.Sprintf(`command = ["", "-e", "%s/full.pem"]`, folder), `starttls = "lmtp"`),
+			ExpectError: anywhere("prove what 127.0.0.1:24 serves"),
+		},
 		resource.TestStep{Config: config("test"), Check: resource.TestCheckResourceAttr(web, "proven_by", "command")},
 		resource.TestStep{Config: config("test"), PlanOnly: true},
 	)

@@ -180,6 +180,17 @@ func recite(connection net.Conn, answers []string) {
 	_, _ = io.Copy(io.Discard, reader)
 }
 
+func TestStartTLS_ports(t *testing.T) {
+	t.Parallel()
+	for protocol, want := range map[StartTLS]string{
+		"": "443", SMTP: "25", LMTP: "24", IMAP: "143", POP3: "110", Sieve: "4190", FTP: "21", Postgres: "5432", LDAP: "389",
+	} {
+		if got := protocol.Port(); got != want {
+			t.Errorf("port of %q is %s, want %s", protocol, got, want)
+		}
+	}
+}
+
 // A server that says nothing is waited for as long as the context lasts.
 func TestStartTLS_silence(t *testing.T) {
 	t.Parallel()
