@@ -28,7 +28,7 @@ func hostsAttribute(kinds []kind.Kind[transport.Transport, schema.Attribute]) sc
 	attributes := map[string]schema.Attribute{
 		"verify_address": schema.StringAttribute{
 			Optional: true, Validators: []validator.String{addressCheck()},
-			MarkdownDescription: "Where this host is asked what it serves, as `host:port`. Default: `verify.address`, else port 443 of the address it is reached at.",
+			MarkdownDescription: "Where this host is asked what it serves, as `host:port`. Default: `verify.address`, else port 443, or that of `verify.starttls`, of the address it is reached at.",
 		},
 	}
 	for _, k := range kinds {

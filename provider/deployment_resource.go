@@ -165,20 +165,6 @@ func (r *deploymentResource) rollOut(ctx context.Context, m, prior *deploymentMo
 	return true
 }
 
-// proveTogether proves, after the last host, what the addresses serve that all
-// hosts share. Where one does not, the next apply is to find out again.
-func (r *deploymentResource) proveTogether(ctx context.Context, m *deploymentModel, material deploy.Material, diags *diag.Diagnostics) {
-	proof, ok, err := m.together(ctx, material)
-	if err == nil && ok {
-		err = deploy.ProveMaterial(ctx, proof, material)
-	}
-	if err != nil {
-		diags.AddAttributeError(path.Root("verify"), "Not every address serves the certificate",
-			err.Error()+".\n\nEvery one of the hosts was proven to serve it and keeps it. Add the host that an address leads to, or correct the address, and apply again.")
-		m.DriftReason = types.StringValue(err.Error())
-	}
-}
-
 func (r *deploymentResource) Create(ctx context.Context, request resource.CreateRequest, response *resource.CreateResponse) {
 	var m, config deploymentModel
 	response.Diagnostics.Append(request.Plan.Get(ctx, &m)...)
@@ -338,7 +324,10 @@ func (r *deploymentResource) checkPlan(ctx context.Context, m, config deployment
 			response.Diagnostics.AddAttributeError(path.Root(target.Name()), "The target's files cannot be written", err.Error()+".")
 		}
 	}
-	if m.Certificate.IsUnknown() || m.Chain.IsUnknown() || hasUnknown(m.Verify) {
+	if !hasUnknown(m.Verify) {
+		m.checkDialers(ctx, hosts, &response.Diagnostics)
+	}
+	if m.Certificate.IsUnknown() || m.Chain.IsUnknown() || hasUnknown(m.Verify) || response.Diagnostics.HasError() {
 		return
 	}
 	var key pki.Key
@@ -352,14 +341,8 @@ func (r *deploymentResource) checkPlan(ctx context.Context, m, config deployment
 	if err != nil {
 		return // ValidateConfig has said so
 	}
-	var proof deploy.Proof
-	for _, h := range hosts {
-		var problem error
-		proof, problem = m.proof(ctx, material, h)
-		err = errors.Join(err, problem)
-	}
-	_, _, problem := m.together(ctx, material)
-	if err = errors.Join(err, problem); err != nil {
+	proof, err := m.proof(ctx, material, hosts[0])
+	if err != nil {
 		response.Diagnostics.AddAttributeError(path.Root("verify"), "The proof cannot be made", err.Error()+".")
 		return
 	}

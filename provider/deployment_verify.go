@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
@@ -140,12 +141,8 @@ func (m *deploymentModel) proof(ctx context.Context, material deploy.Material, h
 	if err != nil || len(proof.Command) > 0 {
 		return proof, err
 	}
-	if v.From.ValueString() == fromHost {
-		dialer, ok := h.machine.(transport.Dialer)
-		if !ok {
-			return deploy.Proof{}, fmt.Errorf("host %s: no connection can be made from there, since it is reached by WinRM or runs Windows: leave out verify.from, or prove by verify.command", h.name)
-		}
-		proof.Way.Dialer = dialer
+	if proof.Way.Dialer, err = m.dialer(v, h); err != nil {
+		return deploy.Proof{}, err
 	}
 	addresses, err := v.addresses(ctx)
 	if err != nil {
@@ -161,6 +158,22 @@ func (m *deploymentModel) proof(ctx context.Context, material deploy.Material, h
 	proof.Endpoint.Address, proof.Others = addresses[0], addresses[1:]
 	proof.Members = v.AllAddresses.ValueBool() && !shared
 	return proof, nil
+}
+
+// dialer connects to the server of a host; nil is this machine. It needs no
+// certificate to be known, so that a plan can refuse what it refuses.
+func (m *deploymentModel) dialer(v verifyBlock, h host) (transport.Dialer, error) {
+	if v.From.ValueString() != fromHost {
+		return nil, nil
+	}
+	if m.fleet() && v.many() {
+		return nil, errors.New("addresses that several hosts share are asked from the machine Terraform runs on: leave out verify.from, or give each host its verify_address instead of them")
+	}
+	dialer, ok := h.machine.(transport.Dialer)
+	if !ok {
+		return nil, fmt.Errorf("host %s: no connection can be made from there, since it is reached by WinRM or runs Windows: leave out verify.from, or prove by verify.command", h.name)
+	}
+	return dialer, nil
 }
 
 // common is what is the same at every address.
@@ -209,11 +222,35 @@ func (m *deploymentModel) together(ctx context.Context, material deploy.Material
 	if err != nil || len(addresses) == 0 {
 		return deploy.Proof{}, false, err
 	}
-	if v.From.ValueString() == fromHost {
-		return deploy.Proof{}, false, errors.New("addresses that several hosts share are asked from the machine Terraform runs on: leave out verify.from, or give each host its verify_address instead of them")
-	}
 	proof, err := v.common(ctx, material)
 	proof.Endpoint.Address, proof.Others = addresses[0], addresses[1:]
 	proof.Members = v.AllAddresses.ValueBool()
 	return proof, err == nil, err
+}
+
+// checkDialers refuses hosts from which no handshake can come.
+func (m *deploymentModel) checkDialers(ctx context.Context, hosts []host, diags *diag.Diagnostics) {
+	v, err := m.verification(ctx)
+	for _, h := range hosts {
+		if err == nil {
+			_, err = m.dialer(v, h)
+		}
+	}
+	if err != nil {
+		diags.AddAttributeError(path.Root("verify"), "The proof cannot be made", err.Error()+".")
+	}
+}
+
+// proveTogether proves, after the last host, what the addresses serve that all
+// hosts share. Where one does not, the next apply is to find out again.
+func (r *deploymentResource) proveTogether(ctx context.Context, m *deploymentModel, material deploy.Material, diags *diag.Diagnostics) {
+	proof, ok, err := m.together(ctx, material)
+	if err == nil && ok {
+		err = deploy.ProveMaterial(ctx, proof, material)
+	}
+	if err != nil {
+		diags.AddAttributeError(path.Root("verify"), "Not every address serves the certificate",
+			err.Error()+".\n\nEvery one of the hosts was proven to serve it and keeps it. Add the host that an address leads to, or correct the address, and apply again.")
+		m.DriftReason = types.StringValue(err.Error())
+	}
 }

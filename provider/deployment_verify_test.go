@@ -318,11 +318,15 @@ func TestAccVerify_refusesBadInputInThePlan(t *testing.T) {
 		"an address without a port":       {[]string{files, `verify = { addresses = ["nowhere"] }`}, "Not an address"},
 		"a command and handshakes":        {[]string{files, `verify = { command = ["true"], address = "127.0.0.1:1" }`}, "verify.command"},
 		"handshakes from a host by WinRM": {[]string{files, winrm, `verify = { from = "host" }`}, "no connection can be made from there"},
-		"a refresh by a password":         {[]string{files, ssh, `refresh = "host"`}, "password_wo is there in an apply alone"},
-		"an undoing by a password":        {[]string{files, ssh, `on_destroy = "restore"`}, "on_destroy has to log in without it"},
-		"an undoing of a service":         {[]string{panel, `on_destroy = "restore"`}, "keeps the certificate itself"},
-		"an undoing that does not exist":  {[]string{files, `on_destroy = "explode"`}, "on_destroy"},
-		"a removal without a test":        {[]string{strings.Replace(files, " }", `, reload_command = ["true"] }`, 1), `on_destroy = "remove"`}, "has no test of its configuration"},
+		"shared addresses from the hosts": {[]string{
+			files, `verify = { from = "host", addresses = ["127.0.0.1:1"] }`,
+			`hosts = { one = { local = {} }, two = { local = {} } }`,
+		}, "addresses that several hosts share"},
+		"a refresh by a password":        {[]string{files, ssh, `refresh = "host"`}, "password_wo is there in an apply alone"},
+		"an undoing by a password":       {[]string{files, ssh, `on_destroy = "restore"`}, "on_destroy has to log in without it"},
+		"an undoing of a service":        {[]string{panel, `on_destroy = "restore"`}, "keeps the certificate itself"},
+		"an undoing that does not exist": {[]string{files, `on_destroy = "explode"`}, "on_destroy"},
+		"a removal without a test":       {[]string{strings.Replace(files, " }", `, reload_command = ["true"] }`, 1), `on_destroy = "remove"`}, "has no test of its configuration"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()

@@ -220,6 +220,41 @@ func TestCheckWithdrawal(t *testing.T) {
 	}
 }
 
+// Every kind of server that can be withdrawn from serves again what it had, and
+// needs no password for it.
+func TestTargets_restore(t *testing.T) {
+	for kind, m := range members() {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			c := newConformance(t, m, false)
+			if err := CheckWithdrawal(c.job.Target, Restore); err != nil {
+				t.Logf("not to be withdrawn from: %v", err)
+				return
+			}
+			c.job.Origin = true
+			before := state(t, c.server.Files)
+			if _, err := Deploy(t.Context(), c.job); err != nil {
+				t.Fatal(err)
+			}
+			job := c.job
+			job.Material.Key = pki.Key{}
+			if kind == "jetty" {
+				target, err := NewJetty(JettyOptions{Store: StoreOptions{Path: c.server.Path("keystore"), Kind: pki.PKCS12}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				job.Target = target
+			}
+			done, err := Withdraw(t.Context(), job, Restore)
+			if err != nil || !strings.Contains(done.Truth, "the certificate from before is served") {
+				t.Errorf("withdraw = %+v, %v", done, err)
+			}
+			sameFiles(t, state(t, c.server.Files), before)
+			c.wantServed(t, c.old)
+		})
+	}
+}
+
 // Killed at any step of a withdrawal, the next one ends it.
 func TestWithdraw_interruptedAnywhere(t *testing.T) {
 	for steps := range 12 {
