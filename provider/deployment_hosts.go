@@ -28,7 +28,7 @@ func hostsAttribute(kinds []kind.Kind[transport.Transport, schema.Attribute]) sc
 	attributes := map[string]schema.Attribute{
 		"verify_address": schema.StringAttribute{
 			Optional: true, Validators: []validator.String{addressCheck()},
-			MarkdownDescription: "Where this host is asked what it serves, as `host:port`. Default: `verify.address`, else port 443 of the address it is reached at.",
+			MarkdownDescription: "Where this host is asked what it serves, as `host:port`. Default: `verify.address`, else port 443, or that of `verify.starttls`, of the address it is reached at.",
 		},
 	}
 	for _, k := range kinds {
@@ -245,6 +245,9 @@ func (m *deploymentModel) setObservedHosts(ctx context.Context, seen map[string]
 	for _, name := range slices.Sorted(maps.Keys(seen)) {
 		r, ok := results[name]
 		if !ok {
+			if len(seen[name].Drift) > 0 { // at an address that no host has for its own
+				drift = append(drift, strings.Join(seen[name].Drift, " "))
+			}
 			continue
 		}
 		if served := seen[name].ServedFingerprint; served != "" {
@@ -255,6 +258,9 @@ func (m *deploymentModel) setObservedHosts(ctx context.Context, seen map[string]
 			drift = append(drift, name+": "+strings.Join(seen[name].Drift, " "))
 		}
 		results[name] = r
+	}
+	if all, asked := seen[togetherName]; asked && len(all.Warnings) == 0 {
+		m.DriftReason = types.StringNull()
 	}
 	if len(drift) > 0 {
 		m.DriftReason = types.StringValue(strings.Join(drift, "; "))

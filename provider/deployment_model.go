@@ -3,14 +3,11 @@ package provider
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/types"
-	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy"
 	"github.com/certiform/terraform-provider-certificate/internal/kind"
@@ -39,6 +36,8 @@ type deploymentModel struct {
 	Hosts        types.Map    `tfsdk:"hosts"`
 	Rollout      types.Object `tfsdk:"rollout"`
 	Verify       types.Object `tfsdk:"verify"`
+	Refresh      types.String `tfsdk:"refresh"`
+	OnDestroy    types.String `tfsdk:"on_destroy"`
 	KeepBackups  types.Int64  `tfsdk:"keep_backups"`
 	Nginx        types.Object `tfsdk:"nginx"`
 	Apache       types.Object `tfsdk:"apache"`
@@ -84,42 +83,6 @@ func (m *deploymentModel) target(ctx context.Context) (deploy.Target, error) {
 		return nil, diagError(diags)
 	}
 	return target, nil
-}
-
-// proof says where and how to ask the server of a host; a zero Proof asks nobody.
-func (m *deploymentModel) proof(ctx context.Context, material deploy.Material, h host) (deploy.Proof, error) {
-	if m.Verify.IsNull() {
-		if !m.Files.IsNull() && !h.own {
-			return deploy.Proof{}, nil
-		}
-		return deploy.Proof{Endpoint: deploy.Endpoint{Address: h.address, ServerName: serverName(material)}}, nil
-	}
-	var verify struct {
-		Address     types.String `tfsdk:"address"`
-		ServerName  types.String `tfsdk:"server_name"`
-		Consecutive types.Int64  `tfsdk:"consecutive"`
-		Timeout     types.String `tfsdk:"timeout"`
-	}
-	if diags := m.Verify.As(ctx, &verify, basetypes.ObjectAsOptions{}); diags.HasError() {
-		return deploy.Proof{}, diagError(diags)
-	}
-	proof := deploy.Proof{
-		Endpoint:    deploy.Endpoint{Address: verify.Address.ValueString(), ServerName: verify.ServerName.ValueString()},
-		Consecutive: int(verify.Consecutive.ValueInt64()),
-	}
-	if verify.Address.IsNull() || h.own {
-		proof.Endpoint.Address = h.address
-	}
-	if verify.ServerName.IsNull() {
-		proof.Endpoint.ServerName = serverName(material)
-	}
-	if !verify.Timeout.IsNull() {
-		var err error
-		if proof.Timeout, err = time.ParseDuration(verify.Timeout.ValueString()); err != nil {
-			return deploy.Proof{}, fmt.Errorf("verify.timeout: %w", err)
-		}
-	}
-	return proof, nil
 }
 
 // serverName is the first name of a certificate that is not a wildcard, or a
@@ -170,7 +133,9 @@ func (m *deploymentModel) setObserved(seen deploy.Observation) {
 	if seen.ServedFingerprint != "" {
 		m.Served = types.StringValue(seen.ServedFingerprint)
 	}
-	m.DriftReason = types.StringNull()
+	if len(seen.Warnings) == 0 {
+		m.DriftReason = types.StringNull()
+	}
 	if len(seen.Drift) > 0 {
 		m.DriftReason = types.StringValue(strings.Join(seen.Drift, "; "))
 	}

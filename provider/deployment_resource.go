@@ -14,7 +14,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy"
 	"github.com/certiform/terraform-provider-certificate/internal/order"
@@ -68,8 +67,8 @@ func (r *deploymentResource) job(ctx context.Context, m, described deploymentMod
 		return deploy.Job{}, err
 	}
 	return deploy.Job{
-		Host: h.name, Machine: h.machine, Force: r.force, Distant: !h.local, Target: target, Material: material, Proof: proof,
-		Now: r.services.now(), Keep: m.keep(), Locks: &r.services.locks, Logger: r.services.logger,
+		Host: h.name, Machine: h.machine, Force: r.force, Target: target, Material: material, Proof: proof,
+		Now: r.services.now(), Keep: m.keep(), Origin: m.OnDestroy.ValueString() == string(deploy.Restore), Locks: &r.services.locks, Logger: r.services.logger,
 	}, nil
 }
 
@@ -159,6 +158,9 @@ func (r *deploymentResource) rollOut(ctx context.Context, m, prior *deploymentMo
 		diags.AddError("The certificate was not deployed to every host", strings.TrimSpace(fmt.Sprintf("%s.\n\n%s", err, fleetKept(err))))
 	}
 	m.setFleet(fingerprint, proven)
+	if err == nil {
+		r.proveTogether(ctx, m, jobs[hosts[0].name].Material, diags)
+	}
 	if err := m.setResults(ctx, merge(before, outcome)); err != nil {
 		diags.AddError("The results of the hosts cannot be kept", err.Error()+".")
 	}
@@ -187,6 +189,9 @@ func (r *deploymentResource) Read(ctx context.Context, request resource.ReadRequ
 	if response.Diagnostics.HasError() {
 		return
 	}
+	if m.Refresh.ValueString() == refreshNone {
+		return
+	}
 	seen, err := r.observe(ctx, m)
 	if err != nil {
 		response.Diagnostics.AddError("The deployment cannot be looked at", err.Error()+".")
@@ -198,7 +203,9 @@ func (r *deploymentResource) Read(ctx context.Context, request resource.ReadRequ
 		}
 	}
 	if m.Hosts.IsNull() {
-		m.setObserved(seen[localHost])
+		if _, looked := seen[localHost]; looked {
+			m.setObserved(seen[localHost])
+		}
 		m.HostResults = types.MapNull(hostResultType())
 	} else if err := m.setObservedHosts(ctx, seen); err != nil {
 		response.Diagnostics.AddError("The results of the hosts cannot be kept", err.Error()+".")
@@ -206,37 +213,6 @@ func (r *deploymentResource) Read(ctx context.Context, request resource.ReadRequ
 	}
 	response.Diagnostics.Append(response.State.Set(ctx, &m)...)
 }
-
-// observe looks at all hosts of a state at once.
-func (r *deploymentResource) observe(ctx context.Context, m deploymentModel) (map[string]deploy.Observation, error) {
-	hosts, err := m.machines(ctx, readable(r.services.transports))
-	if err != nil {
-		return nil, err
-	}
-	found := make([]deploy.Observation, len(hosts))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(mostObserved)
-	for n, h := range hosts {
-		group.Go(func() error {
-			job, err := r.job(ctx, m, m, h, pki.Key{})
-			if err == nil {
-				found[n], err = deploy.Observe(ctx, job)
-			}
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	seen := map[string]deploy.Observation{}
-	for n, h := range hosts {
-		seen[h.name] = found[n]
-	}
-	return seen, nil
-}
-
-// mostObserved bounds the hosts that are asked at once.
-const mostObserved = 16
 
 func (r *deploymentResource) Update(ctx context.Context, request resource.UpdateRequest, response *resource.UpdateResponse) {
 	var m, config, prior deploymentModel
@@ -246,13 +222,13 @@ func (r *deploymentResource) Update(ctx context.Context, request resource.Update
 	if response.Diagnostics.HasError() {
 		return
 	}
+	if m.settled(ctx, prior) { // what changed is of no matter to a server
+		response.Diagnostics.Append(response.State.Set(ctx, &m)...)
+		return
+	}
 	if r.deploy(ctx, &m, config, &prior, &response.Diagnostics) {
 		response.Diagnostics.Append(response.State.Set(ctx, &m)...)
 	}
-}
-
-// Delete leaves the server as it is.
-func (r *deploymentResource) Delete(context.Context, resource.DeleteRequest, *resource.DeleteResponse) {
 }
 
 // ModifyPlan plans a deployment when something changed or drifted, and refuses
@@ -264,6 +240,7 @@ func (r *deploymentResource) ModifyPlan(ctx context.Context, request resource.Mo
 	var m, config deploymentModel
 	response.Diagnostics.Append(request.Plan.Get(ctx, &m)...)
 	response.Diagnostics.Append(request.Config.Get(ctx, &config)...)
+	config.checkLogins(&response.Diagnostics)
 	if response.Diagnostics.HasError() {
 		return
 	}
@@ -275,7 +252,7 @@ func (r *deploymentResource) ModifyPlan(ctx context.Context, request resource.Mo
 		}
 		m.copyOutputs(prior)
 		left := m.pending(ctx)
-		if prior.DriftReason.IsNull() && len(left) == 0 && m.same(prior) {
+		if m.settled(ctx, prior) {
 			response.Diagnostics.Append(response.Plan.Set(ctx, &m)...)
 			return
 		}
@@ -293,6 +270,11 @@ func (r *deploymentResource) ModifyPlan(ctx context.Context, request resource.Mo
 	r.checkPlan(ctx, m, config, nil, response)
 }
 
+// settled reports whether nothing is to be deployed.
+func (m *deploymentModel) settled(ctx context.Context, prior deploymentModel) bool {
+	return prior.DriftReason.IsNull() && len(m.pending(ctx)) == 0 && m.same(prior)
+}
+
 // same reports whether nothing that a deployment depends on differs.
 func (m *deploymentModel) same(prior deploymentModel) bool {
 	return m.Hosts.Equal(prior.Hosts) && m.sameOnHost(prior)
@@ -307,6 +289,7 @@ func (m *deploymentModel) sameOnHost(prior deploymentModel) bool {
 		{m.WOVersion, prior.WOVersion},
 		{m.Verify, prior.Verify},
 		{m.KeepBackups, prior.KeepBackups},
+		{m.OnDestroy, prior.OnDestroy},
 	} {
 		if !pair[0].Equal(pair[1]) {
 			return false
@@ -334,10 +317,19 @@ func (r *deploymentResource) checkPlan(ctx context.Context, m, config deployment
 		response.Diagnostics.AddAttributeError(path.Root("hosts"), "A host cannot be reached as configured", err.Error()+".")
 		return
 	}
-	if target, err := config.target(ctx); err == nil {
+	target, err := config.target(ctx)
+	if how, ok := m.withdrawal(); ok && err == nil {
+		if err := deploy.CheckWithdrawal(target, how); err != nil {
+			response.Diagnostics.AddAttributeError(path.Root("on_destroy"), "The deployment cannot be undone in this way", err.Error()+". Leave on_destroy out, and the server keeps the certificate.")
+		}
+	}
+	if err == nil {
 		r.checkHosts(ctx, m.left(ctx, hosts, prior), target, &response.Diagnostics)
 	}
-	if m.Certificate.IsUnknown() || m.Chain.IsUnknown() || hasUnknown(m.Verify) {
+	if !hasUnknown(m.Verify) {
+		m.checkDialers(ctx, hosts, &response.Diagnostics)
+	}
+	if m.Certificate.IsUnknown() || m.Chain.IsUnknown() || hasUnknown(m.Verify) || response.Diagnostics.HasError() {
 		return
 	}
 	var key pki.Key

@@ -52,28 +52,9 @@ func (r *deploymentResource) Schema(_ context.Context, _ resource.SchemaRequest,
 		"hosts":        hostsAttribute(transport.Kinds(transport.Environment{})),
 		"rollout":      rolloutAttribute(),
 		"host_results": hostResultsAttribute(),
-		"verify": schema.SingleNestedAttribute{
-			Optional: true,
-			MarkdownDescription: "How to prove by TLS handshakes what is served. Default: port 443 of each host; " +
-				"for `files` no handshake is made without it, and only the files are compared.",
-			Attributes: map[string]schema.Attribute{
-				"address": schema.StringAttribute{
-					Optional: true, Validators: []validator.String{addressCheck()},
-					MarkdownDescription: "`host:port` of the server. Default: port 443 of the host.",
-				},
-				"server_name": schema.StringAttribute{
-					Optional: true, MarkdownDescription: "Name to ask for (SNI). Default: the first name of the certificate that is not a wildcard.",
-				},
-				"consecutive": schema.Int64Attribute{
-					Optional: true, Validators: []validator.Int64{int64validator.Between(1, 100)},
-					MarkdownDescription: "How many connections in a row have to serve the certificate. Default: `3`.",
-				},
-				"timeout": schema.StringAttribute{
-					Optional: true, Validators: []validator.String{durationCheck()},
-					MarkdownDescription: "How long to wait for that, as a duration. After it the old certificate is put back. Default: `1m`.",
-				},
-			},
-		},
+		"verify":       verifyAttribute(),
+		"refresh":      refreshAttribute(),
+		"on_destroy":   onDestroyAttribute(),
 		"keep_backups": schema.Int64Attribute{
 			Optional: true, Validators: []validator.Int64{int64validator.Between(0, 100)},
 			MarkdownDescription: "How many backups of each replaced file to keep beside it. Default: `3`.",
@@ -84,7 +65,7 @@ func (r *deploymentResource) Schema(_ context.Context, _ resource.SchemaRequest,
 		"fingerprint_sha256":        "SHA-256 fingerprint of the deployed certificate in hex.",
 		"served_fingerprint_sha256": "SHA-256 fingerprint of the certificate that was served when last asked; null when there is nothing to ask.",
 		"files_sha256":              "SHA-256 of the certificates in the target's files; null for a target without files.",
-		"proven_by":                 "`handshake` when the server was seen to serve the certificate, `file` when only the files were compared, `service` when only the server's own interface was asked.",
+		"proven_by":                 "`handshake` when the server was seen to serve the certificate, `command` when the command of `verify` succeeded, `file` when only the files were compared, `service` when only the server's own interface was asked.",
 		"drift_reason":              "How files or server differ from what was deployed; null when they do not.",
 	} {
 		attributes[name] = schema.StringAttribute{Computed: true, MarkdownDescription: description}
@@ -98,8 +79,8 @@ func (r *deploymentResource) Schema(_ context.Context, _ resource.SchemaRequest,
 	response.Schema = schema.Schema{
 		MarkdownDescription: "Replaces the certificate of a server and proves by TLS handshakes that the new one is served, or puts the old one back.\n\n" +
 			"Without `hosts` the server is on the machine Terraform runs on. With them, a rollout that fails leaves what became of each host in `host_results`; the next apply goes on with those that are left.\n\n" +
-			"A refresh connects to the servers and needs no password or key; the files are compared too where they are on this machine.\n\n" +
-			"Nothing is removed on destroy: the server goes on with the certificate it has.",
+			"A refresh connects to the servers and needs no password or key; the files are compared too where they are on this machine, or where `refresh` says so.\n\n" +
+			"Nothing is removed on destroy unless `on_destroy` says so: the server goes on with the certificate it has.",
 		Attributes: attributes,
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/datasource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -42,6 +43,10 @@ func (d *endpointDataSource) Schema(_ context.Context, _ datasource.SchemaReques
 		"address":     endpointAddress(),
 		"server_name": endpointServerName("Name to ask for (SNI) and to verify."),
 		"timeout":     lookTimeout(),
+		"starttls": schema.StringAttribute{
+			Optional: true, Validators: []validator.String{stringvalidator.OneOf(deploy.StartTLSNames()...)},
+			MarkdownDescription: startTLSText() + " Default: none, the server begins TLS by itself.",
+		},
 		"ca_bundle_pem": schema.StringAttribute{
 			Optional: true, Validators: []validator.String{certificatesCheck()},
 			MarkdownDescription: "Root certificates (PEM) to verify with, besides those of the system. Default: only those.",
@@ -118,7 +123,7 @@ func (d *endpointDataSource) Read(ctx context.Context, request datasource.ReadRe
 		response.Diagnostics.AddAttributeError(path.Root("address"), "Not an address", err.Error()+".")
 		return
 	}
-	served, err := look(ctx, endpoint, m.Timeout)
+	served, err := look(ctx, deploy.Way{StartTLS: deploy.StartTLS(m.StartTLS.ValueString())}, endpoint, m.Timeout)
 	switch {
 	case err == nil:
 		now := d.services.now()
@@ -127,14 +132,14 @@ func (d *endpointDataSource) Read(ctx context.Context, request datasource.ReadRe
 		m.setUnreachable(err)
 	default:
 		response.Diagnostics.AddAttributeError(path.Root("address"), "The server cannot be asked",
-			err.Error()+". Check the address and that it speaks TLS, or set allow_unreachable = true to have it reported as reachable = false.")
+			err.Error()+". Check the address and that it speaks TLS (a server that begins it on request needs starttls), or set allow_unreachable = true to have it reported as reachable = false.")
 		return
 	}
 	response.Diagnostics.Append(response.State.Set(ctx, &m)...)
 }
 
 // look completes one handshake within a configured time.
-func look(ctx context.Context, endpoint deploy.Endpoint, timeout types.String) (deploy.Served, error) {
+func look(ctx context.Context, way deploy.Way, endpoint deploy.Endpoint, timeout types.String) (deploy.Served, error) {
 	wait := defaultLook
 	if !timeout.IsNull() {
 		var err error
@@ -144,5 +149,5 @@ func look(ctx context.Context, endpoint deploy.Endpoint, timeout types.String) (
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	return deploy.Inspect(ctx, endpoint)
+	return way.Inspect(ctx, endpoint)
 }

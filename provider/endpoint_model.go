@@ -17,6 +17,7 @@ type endpointModel struct {
 	Address          types.String `tfsdk:"address"`
 	ServerName       types.String `tfsdk:"server_name"`
 	Timeout          types.String `tfsdk:"timeout"`
+	StartTLS         types.String `tfsdk:"starttls"`
 	CABundle         types.String `tfsdk:"ca_bundle_pem"`
 	AllowUnreachable types.Bool   `tfsdk:"allow_unreachable"`
 

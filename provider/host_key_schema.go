@@ -21,12 +21,6 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
 
-// How a refresh finds out whether the key is still there.
-const (
-	refreshHost = "host"
-	refreshNone = "none"
-)
-
 // hostKeyAlgorithms are those that openssl makes and public CAs take.
 func hostKeyAlgorithms() []string {
 	var names []string

@@ -12,6 +12,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/certiform/terraform-provider-certificate/internal/deploy"
 )
 
 var (
@@ -159,7 +161,7 @@ func ask(ctx context.Context, subjects map[string]*subject, timeout types.String
 			continue
 		}
 		group.Go(func() error {
-			served, err := look(ctx, *s.endpoint, timeout)
+			served, err := look(ctx, deploy.Way{}, *s.endpoint, timeout)
 			if err != nil {
 				s.problem = err
 				return ctx.Err()

@@ -56,9 +56,10 @@ type deployment struct {
 	run       string // names this run's backups
 	files     []file
 	journal   journal  // of a crashed run; zero when there was none
-	served    Served   // before; zero when nothing was served or nobody asks
-	loaded    bool     // served is the new certificate, whole
+	witness   witness  // what is asked whether the certificate is in use
+	loaded    bool     // it says so, of the new certificate
 	written   []string // backups of this run
+	origins   []string // what this run kept for a withdrawal
 	activated bool     // the server was told something
 }
 
@@ -68,7 +69,7 @@ func read(ctx context.Context, job Job, target FileTarget) (*deployment, error) 
 	if _, err := rand.Read(random); err != nil {
 		return nil, fmt.Errorf("draw a name for the backups: %w", err)
 	}
-	d := &deployment{job: job, target: target, run: job.Now.UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(random)}
+	d := &deployment{job: job, target: target, witness: witness{proof: job.Proof, machine: job.Machine}, run: job.Now.UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(random)}
 	places := map[string]string{}
 	for _, slot := range target.Slots() {
 		found, err := d.look(ctx, slot)
@@ -154,8 +155,8 @@ func (d *deployment) encode(ctx context.Context) error {
 
 var errNotReadable = errors.New("what was encoded is not what was to be encoded")
 
-// asked reports whether there is an endpoint to ask.
-func (d *deployment) asked() bool { return d.job.Proof.Endpoint.Address != "" }
+// asked reports whether there is somebody to ask.
+func (d *deployment) asked() bool { return !d.witness.none() }
 
 // want is the check for the new certificate.
 func (d *deployment) want() func(Served) error {
@@ -165,13 +166,15 @@ func (d *deployment) want() func(Served) error {
 // inspect asks what is served before anything changes. That nothing answers is
 // no error: a first deployment can come before the server's first start.
 func (d *deployment) inspect(ctx context.Context) {
-	served, err := Probe(ctx, d.job.Proof.Endpoint)
-	if err != nil {
-		d.job.Logger.DebugContext(ctx, "nothing is served before the deployment", "error", err)
+	right, err := d.witness.look(ctx, d.want())
+	if !right {
+		d.job.Logger.DebugContext(ctx, "the certificate is not in use before the deployment", "why", err)
+	}
+	if !right || !d.allFresh() {
 		return
 	}
-	d.served = served
-	if d.want()(served) != nil || !d.allFresh() {
+	if d.witness.commands() { // it may pass for the old certificate as well
+		d.loaded = !d.journal.open()
 		return
 	}
 	proof := d.job.Proof
@@ -215,7 +218,7 @@ func (d *deployment) replace(ctx context.Context, result *Result) error {
 	}
 	result.Reloaded = reloaded
 	if d.asked() {
-		result.Served, err = Prove(ctx, d.job.Proof, d.want())
+		result.Served, err = d.witness.prove(ctx, d.want())
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package deploy
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,8 +23,10 @@ type Job struct {
 	Now      time.Time // the time the certificate's dates are held against
 	Force    bool      // write, reload and prove even where nothing differs
 	Distant  bool      // Observe asks the endpoint alone, and the machine nothing
+	Sealed   bool      // Observe reads no file that holds a key
 	Backups  string    // absolute path of an existing directory; default: beside the files
 	Keep     int       // backups kept of each file; default 3, negative for none
+	Origin   bool      // keep for Withdraw what the files held before the first deployment
 	Locks    *Locks    // nil: the caller makes sure that deployments take turns
 	Logger   *slog.Logger
 }
@@ -34,6 +37,7 @@ type Proven string
 // The kinds of proof.
 const (
 	ByHandshake Proven = "handshake" // Proof.Consecutive handshakes showed it
+	ByCommand   Proven = "command"   // Proof.Command says so
 	ByFile      Proven = "file"      // it is in the files; no endpoint was given to ask
 	ByService   Proven = "service"   // the server's own interface says so; no endpoint was given to ask
 )
@@ -81,6 +85,9 @@ func (j Job) withDefaults() (Job, error) {
 		return j, errors.New("a deployment needs a machine and a target")
 	}
 	j.Proof = j.Proof.withDefaults()
+	if len(j.Material.Chain) > 0 && j.Proof.Way.Key == x509.UnknownPublicKeyAlgorithm {
+		j.Proof.Way.Key = j.Material.Chain[0].PublicKeyAlgorithm
+	}
 	j.Keep = cmp.Or(j.Keep, defaultKeep)
 	if j.Logger == nil {
 		j.Logger = slog.New(slog.DiscardHandler)
@@ -111,17 +118,11 @@ func Deploy(ctx context.Context, job Job) (Result, error) {
 	if err := CheckMaterial(job.Material, job.Proof.Endpoint.ServerName, job.Now); err != nil {
 		return Result{}, err
 	}
-	if job.Locks != nil {
-		place := job.Host
-		if placed, ok := job.Machine.(transport.Placed); ok {
-			place = placed.Place()
-		}
-		unlock, err := job.Locks.Lock(ctx, place)
-		if err != nil {
-			return Result{}, err
-		}
-		defer unlock()
+	unlock, err := job.turn(ctx)
+	if err != nil {
+		return Result{}, err
 	}
+	defer unlock()
 	switch target := job.Target.(type) {
 	case FileTarget:
 		return deployFiles(ctx, job, target)
@@ -131,19 +132,33 @@ func Deploy(ctx context.Context, job Job) (Result, error) {
 	return Result{}, fmt.Errorf("the target %s can be deployed to in no way", job.Target.Name())
 }
 
+// turn waits until no other deployment is at work on the machine.
+func (j Job) turn(ctx context.Context) (unlock func(), err error) {
+	if j.Locks == nil {
+		return func() {}, nil
+	}
+	place := j.Host
+	if placed, ok := j.Machine.(transport.Placed); ok {
+		place = placed.Place()
+	}
+	return j.Locks.Lock(ctx, place)
+}
+
 // deployFiles deploys to a target by its files.
 func deployFiles(ctx context.Context, job Job, target FileTarget) (Result, error) {
 	d, err := read(ctx, job, target)
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{Proven: ByFile, Fingerprint: pki.Fingerprint(job.Material.Chain[0]), FilesHash: filesHash(target.Slots(), job.Material)}
-	if d.asked() {
-		result.Proven = ByHandshake
+	result := Result{Proven: d.witness.proven(ByFile), Fingerprint: pki.Fingerprint(job.Material.Chain[0]), FilesHash: filesHash(target.Slots(), job.Material)}
+	if job.Origin {
+		if err := d.keepOrigin(ctx); err != nil {
+			return Result{}, fmt.Errorf("keep what was there before: %w", err)
+		}
 	}
 	if d.upToDate() {
 		job.Logger.DebugContext(ctx, "nothing to deploy", "fingerprint", result.Fingerprint)
-		result.Served = d.served
+		result.Served = d.witness.before()
 		result.Warnings = d.settle(ctx)
 		return result, nil
 	}

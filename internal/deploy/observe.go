@@ -48,6 +48,11 @@ func Observe(ctx context.Context, job Job) (Observation, error) {
 		}
 		chain = installed(files.Slots(), job.Material)
 	}
+	if len(job.Proof.Command) > 0 && !job.Distant {
+		if _, err := command(ctx, job.Machine, job.Proof.Command); err != nil {
+			o.Drift = append(o.Drift, fmt.Sprintf("The command of verify does not pass: %v.", err))
+		}
+	}
 	o.ask(ctx, job, chain)
 	return o, ctx.Err()
 }
@@ -57,7 +62,7 @@ func (o *Observation) look(ctx context.Context, job Job, target FileTarget) {
 	sum := sha256.New()
 	unread := false
 	for _, slot := range target.Slots() {
-		if locked, ok := slot.Format.(Locked); ok && locked.Locked() {
+		if locked, ok := slot.Format.(Locked); ok && locked.Locked() || job.Sealed && slot.Format.Parts().Key {
 			unread = true
 			continue
 		}
@@ -87,18 +92,30 @@ func (o *Observation) ask(ctx context.Context, job Job, chain []*x509.Certificat
 	if endpoint.Address == "" {
 		return
 	}
-	served, err := Probe(ctx, endpoint)
+	answers, err := job.Proof.ask(ctx)
 	if err != nil {
 		o.Warnings = append(o.Warnings, fmt.Sprintf("The server could not be asked what it serves: %v.", err))
-		return
 	}
-	o.ServedFingerprint = served.Fingerprint
-	err = serves(endpoint, chain)(served)
+	for _, served := range answers {
+		o.compare(endpoint, served, chain)
+	}
+}
+
+// compare holds one answer against the chain it should send. Of several places
+// the fingerprint is that of the first one which differs.
+func (o *Observation) compare(endpoint Endpoint, served Served, chain []*x509.Certificate) {
+	err := serves(endpoint, chain)(served)
+	if o.ServedFingerprint == "" || len(o.Drift) == 0 && err != nil {
+		o.ServedFingerprint = served.Fingerprint
+	}
 	switch {
+	case errors.Is(err, ErrOtherServed) && served.Hidden:
+		o.ServedFingerprint = ""
+		o.Warnings = append(o.Warnings, fmt.Sprintf("It cannot be told which certificate the server serves to whom: %v.", err))
 	case errors.Is(err, ErrOtherServed):
-		o.Drift = append(o.Drift, fmt.Sprintf("The server at %s serves another certificate (%s).", endpoint.Address, describe(served.Chain[0])))
+		o.Drift = append(o.Drift, fmt.Sprintf("The server at %s serves another certificate (%s).", served.Address, describe(served.Chain[0])))
 	case err != nil:
-		o.Drift = append(o.Drift, fmt.Sprintf("The server at %s does not send the whole chain: %v.", endpoint.Address, err))
+		o.Drift = append(o.Drift, fmt.Sprintf("The server at %s does not send the whole chain: %v.", served.Address, err))
 	}
 }
 

@@ -1,11 +1,14 @@
 package deploy
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
 
@@ -116,5 +119,44 @@ func TestObserve_unreadableFileIsAWarning(t *testing.T) {
 	got, err := Observe(t.Context(), f.job)
 	if err != nil || len(got.Drift) != 0 || len(got.Warnings) != 1 || got.FilesHash != "" {
 		t.Errorf("observed %+v, %v; want one warning", got, err)
+	}
+}
+
+// reading notes the files that are read.
+type reading struct {
+	transport.Transport
+	mu    sync.Mutex
+	paths []string
+}
+
+func (r *reading) ReadFile(ctx context.Context, path string) ([]byte, transport.FileInfo, error) {
+	r.mu.Lock()
+	r.paths = append(r.paths, path)
+	r.mu.Unlock()
+	return r.Transport.ReadFile(ctx, path)
+}
+
+// A host is looked at without its keys, and by its command.
+func TestObserve_sealed(t *testing.T) {
+	f := newFixture(t)
+	if _, err := Deploy(t.Context(), f.job); err != nil {
+		t.Fatal(err)
+	}
+	machine := &reading{Transport: f.machine}
+	job := f.job
+	job.Machine, job.Sealed = machine, true
+	job.Proof = Proof{Command: []string{"false"}}
+	third := f.issue(t)
+	f.WritePair(t, third.Chain, third.Key)
+	seen, err := Observe(t.Context(), job)
+	if err != nil || len(seen.Drift) != 2 || !strings.Contains(seen.Drift[0], "holds another certificate") || !strings.Contains(seen.Drift[1], "The command of verify does not pass") {
+		t.Errorf("observed %+v, %v; want the drift of the certificate and of the command", seen, err)
+	}
+	if got := strings.Join(machine.paths, " "); got != f.FullchainPath {
+		t.Errorf("read %s, want %s alone", got, f.FullchainPath)
+	}
+	job.Distant, machine.paths = true, nil
+	if seen, err := Observe(t.Context(), job); err != nil || len(seen.Drift)+len(seen.Warnings)+len(machine.paths) > 0 {
+		t.Errorf("from a distance: %+v, %v", seen, err)
 	}
 }

@@ -3,11 +3,11 @@ package deploy
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
@@ -30,11 +30,19 @@ type Served struct {
 	Chain       []*x509.Certificate // as sent, at least the leaf
 	Fingerprint string              // of the leaf: SHA-256, lower-case hex
 	Version     string              // negotiated protocol, as "TLS 1.3"
+	Address     string              // host:port that was asked
+	Hidden      bool                // the server may have the kind of certificate that was asked for, and cannot be made to show it
 }
 
-// Proof says how a served certificate is proven.
+// Proof says how a served certificate is proven: by handshakes at an endpoint, or
+// by a command. The zero value proves nothing.
 type Proof struct {
 	Endpoint    Endpoint
+	Others      []string      // further addresses for the endpoint's name, all of which are proven
+	Members     bool          // of each address every one that its name resolves to is proven
+	Resolver    *net.Resolver // for Members; nil is the system's
+	Way         Way
+	Command     []string      // runs on the machine, and proves by exiting with 0; excludes an endpoint
 	Consecutive int           // connections in a row; default 3
 	Steady      time.Duration // that the row lasts at least; default 250 ms, negative for none
 	Timeout     time.Duration // for all of it; default one minute
@@ -50,68 +58,52 @@ const (
 	longestRowWait     = 50 * time.Millisecond
 )
 
-// Probe is Inspect with little patience, for a server that is known to be near.
-func Probe(ctx context.Context, endpoint Endpoint) (Served, error) {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
-	return Inspect(ctx, endpoint)
-}
-
-// Inspect makes one new connection, completes the handshake and returns what the
-// server sent. Whether to trust that is not its question.
-func Inspect(ctx context.Context, endpoint Endpoint) (Served, error) {
-	raw, err := new(net.Dialer).DialContext(ctx, "tcp", endpoint.Address)
-	if err != nil {
-		return Served{}, fmt.Errorf("connect to %s: %w", endpoint.Address, err)
-	}
-	// The deferred close is the last use of a connection that carried no data.
-	defer func() { _ = raw.Close() }()
-	served, err := inspect(ctx, raw, endpoint.ServerName)
-	if err != nil {
-		return Served{}, fmt.Errorf("TLS handshake with %s (server name %q): %w", endpoint.Address, endpoint.ServerName, err)
-	}
-	return served, nil
-}
-
-// inspect completes a handshake that accepts every certificate. It looks at what
-// is served, expired and self-signed included, and sends nothing over the
-// connection afterwards, so no trust is placed in it. The peer's possession of
-// the key is verified all the same: the handshake does not complete without it.
-func inspect(ctx context.Context, raw net.Conn, serverName string) (Served, error) {
-	var served Served
-	config := &tls.Config{
-		InsecureSkipVerify:     true, //nolint:gosec // inspects and trusts nothing, see above
-		ServerName:             serverName,
-		MinVersion:             tls.VersionTLS10,
-		SessionTicketsDisabled: true,
-		VerifyConnection: func(state tls.ConnectionState) error {
-			if len(state.PeerCertificates) == 0 {
-				return pki.ErrNoCertificate
-			}
-			served = Served{state.PeerCertificates, pki.Fingerprint(state.PeerCertificates[0]), tls.VersionName(state.Version)}
-			return nil
-		},
-	}
-	if err := tls.Client(raw, config).HandshakeContext(ctx); err != nil {
-		return Served{}, err
-	}
-	return served, nil
-}
-
 // Prove connects until want accepts what is served the needed number of times in
 // a row, and for as long as Steady says: after a reload nginx has old and new
 // workers accept side by side for 0.1 s, in which a short row of the new
-// certificate proves nothing. At the deadline its error is the last reason to go
-// on; when ctx itself ended, that too.
+// certificate proves nothing. Where there are several addresses, that is so at
+// each of them. At the deadline its error is the last reason to go on, and names
+// the address; when ctx itself ended, that too.
 func Prove(ctx context.Context, proof Proof, want func(Served) error) (Served, error) {
 	proof = proof.withDefaults()
 	within, cancel := context.WithTimeout(ctx, proof.Timeout)
 	defer cancel()
+	endpoints, err := proof.endpoints(within)
+	if err != nil {
+		return Served{}, errors.Join(ctx.Err(), fmt.Errorf("prove what %s serves: %w", proof.Endpoint.Address, err))
+	}
+	served, problems := make([]Served, len(endpoints)), make([]error, len(endpoints))
+	var group sync.WaitGroup
+	for n, endpoint := range endpoints {
+		group.Go(func() {
+			if served[n], problems[n] = proof.row(within, endpoint, want); problems[n] != nil {
+				problems[n] = fmt.Errorf("prove what %s serves: %w", endpoint.Address, problems[n])
+			}
+		})
+	}
+	group.Wait()
+	if err := errors.Join(problems...); err != nil {
+		return Served{}, errors.Join(ctx.Err(), err)
+	}
+	return served[0], nil
+}
+
+// ProveMaterial proves that a certificate is served with its whole chain.
+func ProveMaterial(ctx context.Context, proof Proof, m Material) error {
+	if proof.Way.Key == x509.UnknownPublicKeyAlgorithm {
+		proof.Way.Key = m.Chain[0].PublicKeyAlgorithm
+	}
+	_, err := Prove(ctx, proof, serves(proof.Endpoint, m.Chain))
+	return err
+}
+
+// row proves what one endpoint serves.
+func (p Proof) row(ctx context.Context, endpoint Endpoint, want func(Served) error) (Served, error) {
 	var last error
 	var began time.Time
 	wait, row := firstWait, 0
 	for {
-		served, err := Probe(within, proof.Endpoint)
+		served, err := p.Way.probe(ctx, endpoint)
 		if err == nil {
 			err = want(served)
 		}
@@ -122,18 +114,18 @@ func Prove(ctx context.Context, proof Proof, want func(Served) error) (Served, e
 			row, wait = row+1, min(wait, longestRowWait)
 		default:
 			row = 0
-			if last == nil || within.Err() == nil { // not the deadline's own effect
+			if last == nil || ctx.Err() == nil { // not the deadline's own effect
 				last = err
 			}
 		}
-		if row >= proof.Consecutive && time.Since(began) >= proof.Steady {
+		if row >= p.Consecutive && time.Since(began) >= p.Steady {
 			return served, nil
 		}
-		if pause(within, wait) != nil {
+		if pause(ctx, wait) != nil {
 			if last == nil {
-				last = fmt.Errorf("there was time for %d connections in a row over %s, want %d over %s", row, time.Since(began).Round(time.Millisecond), proof.Consecutive, proof.Steady)
+				last = fmt.Errorf("there was time for %d connections in a row over %s, want %d over %s", row, time.Since(began).Round(time.Millisecond), p.Consecutive, p.Steady)
 			}
-			return Served{}, errors.Join(ctx.Err(), fmt.Errorf("prove what %s serves: %w", proof.Endpoint.Address, last))
+			return Served{}, last
 		}
 		wait = min(2*wait, longestWait)
 	}
@@ -151,8 +143,8 @@ func (p Proof) withDefaults() Proof {
 func serves(endpoint Endpoint, chain []*x509.Certificate) func(Served) error {
 	return func(served Served) error {
 		if leaf := served.Chain[0]; !leaf.Equal(chain[0]) {
-			return fmt.Errorf("%w: %s (server name %q) serves %s; expected fingerprint %s", ErrOtherServed,
-				endpoint.Address, endpoint.ServerName, describe(leaf), pki.Fingerprint(chain[0]))
+			return fmt.Errorf("%w: %s (server name %q) serves %s; expected fingerprint %s%s", ErrOtherServed,
+				cmp.Or(served.Address, endpoint.Address), endpoint.ServerName, describe(leaf), pki.Fingerprint(chain[0]), served.doubt(chain[0]))
 		}
 		for i, c := range chain {
 			if i < len(served.Chain) && served.Chain[i].Equal(c) {
@@ -162,7 +154,7 @@ func serves(endpoint Endpoint, chain []*x509.Certificate) func(Served) error {
 				continue
 			}
 			return fmt.Errorf("%w: %s (server name %q) sends the expected leaf, but at position %d not the intermediate %q (%d certificates sent)",
-				ErrIncompleteChain, endpoint.Address, endpoint.ServerName, i+1, c.Subject, len(served.Chain))
+				ErrIncompleteChain, cmp.Or(served.Address, endpoint.Address), endpoint.ServerName, i+1, c.Subject, len(served.Chain))
 		}
 		return nil
 	}

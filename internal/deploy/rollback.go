@@ -52,13 +52,9 @@ func (d *deployment) rollback(ctx context.Context, cause error) error {
 		err = d.revive(ctx)
 		failure.Truth = "the files are as they were"
 	}
-	if d.asked() {
-		truth, unproven := d.proveOld(ctx, proof)
-		failure.Truth += "; " + truth
-		err = errors.Join(err, unproven)
-	} else {
-		failure.Truth += "; no endpoint is set, so it is not proven what is served"
-	}
+	truth, unproven := d.proveOld(ctx, proof)
+	failure.Truth += "; " + truth
+	err = errors.Join(err, unproven)
 	failure.Rollback = errors.Join(err, d.settleRollback(ctx, complete))
 	d.job.Logger.WarnContext(ctx, "deployment rolled back", "truth", failure.Truth, "complete", failure.Rollback == nil)
 	return failure
@@ -90,10 +86,7 @@ func (d *deployment) restore(ctx context.Context) (bool, error) {
 // answers no more.
 func (d *deployment) revive(ctx context.Context) error {
 	starter, ok := d.target.(Starter)
-	if !ok || d.served.Chain == nil {
-		return nil
-	}
-	if _, err := Probe(ctx, d.job.Proof.Endpoint); err == nil {
+	if !ok || !d.witness.gone(ctx) {
 		return nil
 	}
 	if _, err := d.target.Test(ctx, d.job.Machine); err != nil {
@@ -109,31 +102,20 @@ func (d *deployment) revive(ctx context.Context) error {
 // proveOld proves that the certificate from before is served. Where files and
 // server disagreed before, the reload makes the server serve the file's.
 func (d *deployment) proveOld(ctx context.Context, within time.Duration) (string, error) {
-	if d.served.Chain == nil {
-		return "no certificate was served before", nil
+	old := map[string]bool{}
+	for _, served := range d.witness.served {
+		old[served.Fingerprint] = true
 	}
-	old := map[string]bool{d.served.Fingerprint: true}
 	for _, f := range d.files {
 		if held, err := f.Format.Decode(f.before.data); err == nil && f.Format.Parts().Leaf {
 			old[pki.Fingerprint(held.Chain[0])] = true
 		}
 	}
-	proof := d.job.Proof
-	// A short patience for the new certificate is none for the way back.
-	proof.Timeout = min(within, max(proof.Timeout, shortestRollbackProof))
+	steady := d.job.Proof.Steady
 	if !d.activated && !d.journal.open() {
-		proof.Steady = -1 // the server was told nothing
+		steady = -1 // the server was told nothing
 	}
-	served, err := Prove(ctx, proof, func(s Served) error {
-		if !old[s.Fingerprint] {
-			return fmt.Errorf("%w: %s", ErrOtherServed, describe(s.Chain[0]))
-		}
-		return nil
-	})
-	if err != nil {
-		return "it could not be proven that the old certificate is served", err
-	}
-	return fmt.Sprintf("the old certificate is served, fingerprint %s", served.Fingerprint), nil
+	return d.witness.proveOld(ctx, within, steady, old)
 }
 
 // settleRollback removes what the run left, its backups too: they hold nothing
@@ -144,6 +126,7 @@ func (d *deployment) settleRollback(ctx context.Context, complete bool) error {
 	defer cancel()
 	var problems []error
 	if complete {
+		problems = append(problems, d.dropOrigin(ctx))
 		for _, path := range append(d.written, journalPath(d.target.Slots())) {
 			problems = append(problems, d.removeIfThere(ctx, path))
 		}

@@ -44,22 +44,21 @@ func deployService(ctx context.Context, job Job, service Service) (Result, error
 		return Result{}, fmt.Errorf("ask %s what it has: %w", service.Name(), err)
 	}
 	leaf := job.Material.Chain[0]
-	result := Result{Proven: ByService, Fingerprint: pki.Fingerprint(leaf)}
-	s := &serviceRun{job: job, service: service, before: before}
-	if s.asked() {
-		result.Proven = ByHandshake
-		if served, err := Probe(ctx, job.Proof.Endpoint); err == nil {
-			s.served = served
-		}
+	s := &serviceRun{job: job, service: service, before: before, witness: witness{proof: job.Proof, machine: job.Machine}}
+	result := Result{Proven: s.witness.proven(ByService), Fingerprint: pki.Fingerprint(leaf)}
+	right := s.witness.none()
+	if !right {
+		right, err = s.witness.look(ctx, s.want)
+		job.Logger.DebugContext(ctx, "what is in use before the deployment", "right", right, "why", err)
 	}
-	if !job.Force && len(before.Chain) > 0 && before.Chain[0].Equal(leaf) && (!s.asked() || s.served.Chain != nil && s.want(s.served) == nil) {
-		result.Served = s.served
+	if !job.Force && right && len(before.Chain) > 0 && before.Chain[0].Equal(leaf) {
+		result.Served = s.witness.before()
 		return result, nil
 	}
 	err = service.Install(ctx, job.Machine, job.Material)
 	result.Changed, result.Reloaded = true, true
-	if err == nil && s.asked() {
-		result.Served, err = Prove(ctx, job.Proof, s.want)
+	if err == nil && !s.witness.none() {
+		result.Served, err = s.witness.prove(ctx, s.want)
 	}
 	if err != nil {
 		job.Logger.WarnContext(ctx, "deployment failed, rolling back", "error", err)
@@ -77,10 +76,8 @@ type serviceRun struct {
 	job     Job
 	service Service
 	before  Holding
-	served  Served // before; zero when nothing was served or nobody asks
+	witness witness
 }
-
-func (s *serviceRun) asked() bool { return s.job.Proof.Endpoint.Address != "" }
 
 func (s *serviceRun) want(served Served) error {
 	return serves(s.job.Proof.Endpoint, s.job.Material.Chain)(served)
@@ -100,26 +97,12 @@ func (s *serviceRun) rollback(ctx context.Context, cause error) error {
 		failure.Rollback = fmt.Errorf("restore what %s had: %w", s.service.Name(), err)
 		failure.Truth = "the server may have the new certificate"
 	}
-	switch {
-	case !s.asked():
-		failure.Truth += "; no endpoint is set, so it is not proven what is served"
-	case s.served.Chain == nil:
-		failure.Truth += "; no certificate was served before"
-	default:
-		proof := s.job.Proof
-		proof.Timeout = min(patience, max(proof.Timeout, shortestRollbackProof))
-		_, err := Prove(ctx, proof, func(now Served) error {
-			if now.Fingerprint != s.served.Fingerprint {
-				return fmt.Errorf("%w: %s", ErrOtherServed, describe(now.Chain[0]))
-			}
-			return nil
-		})
-		failure.Rollback = errors.Join(failure.Rollback, err)
-		if err != nil {
-			failure.Truth += "; it could not be proven that the old certificate is served"
-		} else {
-			failure.Truth += "; the old certificate is served, fingerprint " + s.served.Fingerprint
-		}
+	old := map[string]bool{}
+	for _, served := range s.witness.served {
+		old[served.Fingerprint] = true
 	}
+	truth, unproven := s.witness.proveOld(ctx, patience, s.job.Proof.Steady, old)
+	failure.Truth += "; " + truth
+	failure.Rollback = errors.Join(failure.Rollback, unproven)
 	return failure
 }

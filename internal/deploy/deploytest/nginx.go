@@ -108,7 +108,7 @@ func (n *Nginx) Stop(t testing.TB) {
 	t.Helper()
 	file := filepath.Join(n.Prefix, "nginx.pid")
 	text, err := os.ReadFile(file)
-	if err != nil {
+	if err != nil || len(text) == 0 { // a test of the configuration leaves it empty
 		return // it does not run
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
