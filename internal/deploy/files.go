@@ -9,14 +9,17 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 )
 
-// FilesOptions describe a server of any kind by its PEM files and commands. At
-// least one path is needed.
+// FilesOptions describe a server of any kind by its files and commands. At least
+// one path is needed.
 type FilesOptions struct {
 	CertificatePath string // the leaf
 	ChainPath       string // what follows the leaf
 	FullchainPath   string // the leaf and what follows
 	PrivateKeyPath  string // the key
 	CombinedPath    string // the leaf, what follows, and the key
+	PKCS7Path       string // the leaf and what follows as PKCS#7 (p7b), PEM
+	DERPath         string // the leaf in binary
+	Store           StoreOptions
 
 	CertificateMode fs.FileMode // for files without the key; default: kept, 0644 when new
 	PrivateKeyMode  fs.FileMode // for files with the key; default: kept, 0600 when new
@@ -51,11 +54,22 @@ func (f *Files) Slots() []Slot {
 	slots := []Slot{
 		{Path: o.PrivateKeyPath, Format: PEM{Key: true}, Mode: o.PrivateKeyMode},
 		{Path: o.CombinedPath, Format: PEM{Leaf: true, Chain: true, Key: true}, Mode: o.PrivateKeyMode},
+		o.keystore(),
 		{Path: o.CertificatePath, Format: PEM{Leaf: true}, Mode: o.CertificateMode},
+		{Path: o.DERPath, Format: DER{}, Mode: o.CertificateMode},
+		{Path: o.PKCS7Path, Format: PKCS7{}, Mode: o.CertificateMode},
 		{Path: o.ChainPath, Format: PEM{Chain: true}, Mode: o.CertificateMode},
 		{Path: o.FullchainPath, Format: PEM{Leaf: true, Chain: true}, Mode: o.CertificateMode},
 	}
 	return slices.DeleteFunc(slots, func(s Slot) bool { return s.Path == "" })
+}
+
+// keystore is the slot of the keystore, without a path where there is none. A new
+// one names its key as keytool does.
+func (o FilesOptions) keystore() Slot {
+	slot := o.Store.slot("mykey")
+	slot.Mode = o.PrivateKeyMode
+	return slot
 }
 
 // Test implements Target.

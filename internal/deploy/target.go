@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
+	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
 
 // Target is one kind of server. It is a FileTarget or a Service.
@@ -100,12 +101,29 @@ func CheckPaths(ctx context.Context, machine transport.Transport, target Target,
 	}
 	problems := []error{checkUnlocked(files.Slots()), machine.Check(ctx, journalPath(files.Slots()))}
 	for _, slot := range files.Slots() {
-		problems = append(problems, machine.Check(ctx, slot.Path))
+		problems = append(problems, machine.Check(ctx, slot.Path), checkHeld(ctx, machine, slot))
 		if err := machine.Check(ctx, backupPath(slot.Path, backupDirectory, "check")); err != nil {
 			problems = append(problems, fmt.Errorf("the place for backups of %s: %w", slot.Path, err))
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// checkHeld refuses a keystore that the password does not open. A missing file,
+// and one without the entry yet, is no problem.
+func checkHeld(ctx context.Context, machine transport.Transport, slot Slot) error {
+	locked, ok := slot.Format.(Locked)
+	if !ok || locked.Locked() {
+		return nil
+	}
+	found, err := look(ctx, machine, slot.Path)
+	if err != nil || !found.exists {
+		return err
+	}
+	if _, err := slot.Format.Decode(found.data); err != nil && !errors.Is(err, pki.ErrNoEntry) {
+		return fmt.Errorf("the keystore %s: %w", slot.Path, err)
+	}
+	return nil
 }
 
 // ErrNoPassword says that a file has a password which was not given.
