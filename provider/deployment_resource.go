@@ -66,7 +66,7 @@ func (r *deploymentResource) job(ctx context.Context, m, described deploymentMod
 		return deploy.Job{}, err
 	}
 	return deploy.Job{
-		Host: h.name, Machine: h.machine, Distant: !h.local, Target: target, Material: material, Proof: proof,
+		Host: h.name, Machine: h.machine, Distant: !h.local, Target: target, Paths: m.pathsOf(h.name), Material: material, Proof: proof,
 		Now: r.services.now(), Keep: m.keep(), Locks: &r.services.locks, Logger: r.services.logger,
 	}, nil
 }
@@ -116,6 +116,7 @@ func (r *deploymentResource) deploy(ctx context.Context, m *deploymentModel, con
 	}
 	warn(diags, localHost, result)
 	m.setDeployed(result)
+	m.setDiscovered(ctx, map[string]deploy.Paths{localHost: result.Paths}, nil, diags)
 	m.HostResults = types.MapNull(hostResultType())
 	return true
 }
@@ -146,8 +147,9 @@ func (r *deploymentResource) rollOut(ctx context.Context, m, prior *deploymentMo
 		diags.AddAttributeError(path.Root("rollout"), "The rollout cannot be planned", err.Error()+".")
 		return false
 	}
-	proven := deploy.ByFile
+	proven, discovered := deploy.ByFile, map[string]deploy.Paths{}
 	for name, one := range outcome {
+		discovered[name] = one.Result.Paths
 		warn(diags, name, one.Result)
 		if one.Result.Proven != "" {
 			proven = one.Result.Proven
@@ -157,6 +159,7 @@ func (r *deploymentResource) rollOut(ctx context.Context, m, prior *deploymentMo
 		diags.AddError("The certificate was not deployed to every host", strings.TrimSpace(fmt.Sprintf("%s.\n\n%s", err, fleetKept(err))))
 	}
 	m.setFleet(fingerprint, proven)
+	m.setDiscovered(ctx, discovered, prior, diags)
 	if err := m.setResults(ctx, merge(before, outcome)); err != nil {
 		diags.AddError("The results of the hosts cannot be kept", err.Error()+".")
 	}
@@ -330,6 +333,7 @@ func (r *deploymentResource) checkPlan(ctx context.Context, m, config deployment
 		response.Diagnostics.AddAttributeError(path.Root("hosts"), "A host cannot be reached as configured", err.Error()+".")
 		return
 	}
+	r.discover(ctx, m, config, hosts, response)
 	target, err := config.target(ctx)
 	if err == nil && slices.ContainsFunc(hosts, func(h host) bool { return h.local }) {
 		if err := deploy.CheckPaths(ctx, transport.Local{}, target, ""); err != nil {

@@ -49,9 +49,10 @@ func (r *deploymentResource) Schema(_ context.Context, _ resource.SchemaRequest,
 			Optional:            true,
 			MarkdownDescription: "Change it to deploy another `private_key_pem_wo` with the same certificate.",
 		},
-		"hosts":        hostsAttribute(transport.Kinds(transport.Environment{})),
-		"rollout":      rolloutAttribute(),
-		"host_results": hostResultsAttribute(),
+		"hosts":            hostsAttribute(transport.Kinds(transport.Environment{})),
+		"rollout":          rolloutAttribute(),
+		"host_results":     hostResultsAttribute(),
+		"discovered_paths": discoveredAttribute(),
 		"verify": schema.SingleNestedAttribute{
 			Optional: true,
 			MarkdownDescription: "How to prove by TLS handshakes what is served. Default: port 443 of each host; " +

@@ -25,3 +25,7 @@ resource "certificate_deployment" "app" {
     address = "127.0.0.1:8443"
   }
 }
+
+resource "certificate_renewal" "www" {
+  domains = ["www.example.com"]
+}

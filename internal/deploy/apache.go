@@ -17,7 +17,8 @@ type ApacheOptions struct {
 	FullchainPath   string // SSLCertificateFile with the chain in it (2.4.8 and later)
 	CertificatePath string // SSLCertificateFile without the chain, beside ChainPath
 	ChainPath       string // SSLCertificateChainFile
-	PrivateKeyPath  string // SSLCertificateKeyFile
+	PrivateKeyPath  string // SSLCertificateKeyFile; without any of the paths they are found by:
+	ServerName      string // ServerName or ServerAlias; default: the name of the proof
 	Binary          string // default "apachectl" ("httpd" for a service), found on the machine's PATH
 	ConfigPath      string // -f; default: the one compiled in
 	ServerRoot      string // -d; default: the one compiled in
@@ -32,12 +33,18 @@ type Apache struct{ options ApacheOptions }
 var (
 	_ FileTarget = (*Apache)(nil)
 	_ Starter    = (*Apache)(nil)
+	_ Grouped    = (*Apache)(nil)
+	_ Finder     = (*Apache)(nil)
 )
 
 // NewApache checks the options and returns the target.
 func NewApache(options ApacheOptions) (*Apache, error) {
 	a := &Apache{options}
 	switch {
+	case a.Open():
+		return a, nil
+	case options.ServerName != "":
+		return nil, fmt.Errorf("%w: server_name is for finding them, and they are set", ErrPath)
 	case options.PrivateKeyPath == "":
 		return nil, fmt.Errorf("%w: apache needs the path of the private key", ErrPath)
 	case (options.FullchainPath == "") == (options.CertificatePath == ""):
@@ -77,6 +84,11 @@ func (a *Apache) Reload(ctx context.Context, machine transport.Transport) (bool,
 	}
 	_, err := a.run(ctx, machine, "-k", how)
 	return true, err
+}
+
+// Server implements Grouped.
+func (a *Apache) Server() string {
+	return identity("apache", a.options.Binary, a.options.ConfigPath, a.options.ServerRoot, a.options.Service)
 }
 
 // Start implements Starter.

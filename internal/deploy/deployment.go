@@ -52,6 +52,8 @@ type deployment struct {
 	loaded    bool     // served is the new certificate, whole
 	written   []string // backups of this run
 	activated bool     // the server was told something
+	turn      *turn    // on the machine; held but while waiting for others and proving
+	batch     *batch   // with which the server was told; nil when alone
 }
 
 // read finds out what is on the machine and served, touching nothing.
@@ -138,6 +140,18 @@ func (d *deployment) encode() error {
 
 var errNotReadable = errors.New("what was encoded is not what was to be encoded")
 
+// paths are the files of the deployment, however links lead to them.
+func (d *deployment) paths() []string {
+	var all []string
+	for _, f := range d.files {
+		all = append(all, clean(f.Path))
+		if real := clean(f.found.info.Path); f.found.info.Path != "" && real != clean(f.Path) {
+			all = append(all, real)
+		}
+	}
+	return all
+}
+
 // asked reports whether there is an endpoint to ask.
 func (d *deployment) asked() bool { return d.job.Proof.Endpoint.Address != "" }
 
@@ -193,13 +207,24 @@ func (d *deployment) replace(ctx context.Context, result *Result) error {
 		}
 		result.Changed, result.Backups = true, d.written
 	}
-	reloaded, err := d.activate(ctx)
+	if err := d.test(ctx); err != nil {
+		return err
+	}
+	reloaded, err := d.load(ctx)
 	if err != nil {
 		return err
 	}
 	result.Reloaded = reloaded
-	if d.asked() {
-		result.Served, err = Prove(ctx, d.job.Proof, d.want())
+	if !d.asked() {
+		return nil
+	}
+	if d.turn.server != "" { // others may write and reload: that takes nothing from this one
+		d.turn.leave()
+		defer d.turn.retake(ctx)
+	}
+	result.Served, err = Prove(ctx, d.job.Proof, d.want())
+	if err == nil && d.batch != nil {
+		d.batch.proven.Store(true)
 	}
 	return err
 }
@@ -257,15 +282,26 @@ func (f file) attributes() transport.Attributes {
 	return attributes
 }
 
-// activate tests the files in place and makes the server load them: by a reload,
-// or by a start when it does not run. It reports whether the server was told
-// anything.
+// activate tests the files in place and makes the server load them.
 func (d *deployment) activate(ctx context.Context) (bool, error) {
-	machine, target := d.job.Machine, d.target
-	if _, err := target.Test(ctx, machine); err != nil {
-		return false, fmt.Errorf("test the server's configuration: %w", err)
+	if err := d.test(ctx); err != nil {
+		return false, err
 	}
-	starter, ok := target.(Starter)
+	return d.tell(ctx)
+}
+
+func (d *deployment) test(ctx context.Context) error {
+	if _, err := d.target.Test(ctx, d.job.Machine); err != nil {
+		return fmt.Errorf("test the server's configuration: %w", err)
+	}
+	return nil
+}
+
+// tell makes the server load the files: by a reload, or by a start when it does
+// not run. It reports whether the server was told anything.
+func (d *deployment) tell(ctx context.Context) (bool, error) {
+	machine := d.job.Machine
+	starter, ok := d.target.(Starter)
 	if !ok {
 		d.activated = true
 		return d.reload(ctx)

@@ -31,7 +31,10 @@ type FilesOptions struct {
 // Files is the target for servers without one of their own.
 type Files struct{ options FilesOptions }
 
-var _ FileTarget = (*Files)(nil)
+var (
+	_ FileTarget = (*Files)(nil)
+	_ Grouped    = (*Files)(nil)
+)
 
 // NewFiles checks the options and returns the target.
 func NewFiles(options FilesOptions) (*Files, error) {
@@ -80,6 +83,14 @@ func (f *Files) Test(ctx context.Context, machine transport.Transport) (bool, er
 // Reload implements Target.
 func (f *Files) Reload(ctx context.Context, machine transport.Transport) (bool, error) {
 	return maybe(ctx, machine, f.options.ReloadCommand)
+}
+
+// Server implements Grouped: the same command at the same time does the same.
+func (f *Files) Server() string {
+	if len(f.options.ReloadCommand) == 0 {
+		return ""
+	}
+	return identity(append([]string{"files"}, f.options.ReloadCommand...)...)
 }
 
 // maybe runs a command that may not be configured.

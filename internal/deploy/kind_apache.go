@@ -18,10 +18,11 @@ func ApacheKind() kind.Kind[Target, schema.Attribute] {
 		Name:    "apache",
 		Summary: "Apache httpd. The configuration is tested with `-t` before `-k graceful`; a server that is gone after that is started again.",
 		Attributes: map[string]schema.Attribute{
-			"fullchain_path":   optional("The file of `SSLCertificateFile`: certificate and chain (2.4.8 and later)."),
+			"fullchain_path":   optional("The file of `SSLCertificateFile`: certificate and chain (2.4.8 and later). Default: read from the server's configuration, for `server_name`."),
 			"certificate_path": optional("The file of `SSLCertificateFile` for the certificate alone, beside `chain_path`. Excludes `fullchain_path`."),
 			"chain_path":       optional("The file of `SSLCertificateChainFile`."),
-			"private_key_path": required("The file of `SSLCertificateKeyFile`."),
+			"private_key_path": optional("The file of `SSLCertificateKeyFile`. Default: read like `fullchain_path`."),
+			"server_name":      optional("Name of the virtual host (`ServerName` or `ServerAlias`) whose paths are read from the configuration where none is set. Default: `verify.server_name`, else the first name of the certificate that is not a wildcard."),
 			"binary":           optional("The program that controls the server. Default: `apachectl`, with `service` `httpd`, found on the PATH."),
 			"config_path":      optional("The main configuration file (`-f`). Default: the one compiled in."),
 			"server_root":      optional("The server root (`-d`). Default: the one compiled in."),
@@ -33,6 +34,7 @@ func ApacheKind() kind.Kind[Target, schema.Attribute] {
 				CertificatePath types.String `tfsdk:"certificate_path"`
 				ChainPath       types.String `tfsdk:"chain_path"`
 				PrivateKeyPath  types.String `tfsdk:"private_key_path"`
+				ServerName      types.String `tfsdk:"server_name"`
 				Binary          types.String `tfsdk:"binary"`
 				ConfigPath      types.String `tfsdk:"config_path"`
 				ServerRoot      types.String `tfsdk:"server_root"`
@@ -44,7 +46,7 @@ func ApacheKind() kind.Kind[Target, schema.Attribute] {
 			}
 			target, err := NewApache(ApacheOptions{
 				FullchainPath: b.FullchainPath.ValueString(), CertificatePath: b.CertificatePath.ValueString(), ChainPath: b.ChainPath.ValueString(),
-				PrivateKeyPath: b.PrivateKeyPath.ValueString(), Binary: b.Binary.ValueString(), ConfigPath: b.ConfigPath.ValueString(),
+				PrivateKeyPath: b.PrivateKeyPath.ValueString(), ServerName: b.ServerName.ValueString(), Binary: b.Binary.ValueString(), ConfigPath: b.ConfigPath.ValueString(),
 				ServerRoot: b.ServerRoot.ValueString(), Service: b.Service.ValueString(),
 			})
 			return built(target, err, at, diags)

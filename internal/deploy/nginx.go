@@ -13,7 +13,8 @@ import (
 // Tengine).
 type NginxOptions struct {
 	FullchainPath  string // ssl_certificate
-	PrivateKeyPath string // ssl_certificate_key
+	PrivateKeyPath string // ssl_certificate_key; without both paths they are found by:
+	ServerName     string // server_name; default: the name of the proof
 	Binary         string // default "nginx", found on the machine's PATH
 	ConfigPath     string // -c; default: the one compiled in
 	Prefix         string // -p; default: the one compiled in
@@ -26,14 +27,22 @@ type Nginx struct{ options NginxOptions }
 var (
 	_ FileTarget = (*Nginx)(nil)
 	_ Starter    = (*Nginx)(nil)
+	_ Grouped    = (*Nginx)(nil)
+	_ Finder     = (*Nginx)(nil)
 )
 
 // NewNginx checks the options and returns the target.
 func NewNginx(options NginxOptions) (*Nginx, error) {
-	if options.FullchainPath == "" || options.PrivateKeyPath == "" {
-		return nil, fmt.Errorf("%w: nginx needs the path of the full chain and of the private key", ErrPath)
-	}
 	n := &Nginx{options}
+	if n.Open() {
+		return n, nil
+	}
+	if options.FullchainPath == "" || options.PrivateKeyPath == "" {
+		return nil, fmt.Errorf("%w: nginx needs the path of the full chain and of the private key, or neither", ErrPath)
+	}
+	if options.ServerName != "" {
+		return nil, fmt.Errorf("%w: server_name is for finding them, and they are set", ErrPath)
+	}
 	return n, checkSlots(n.Slots())
 }
 
@@ -58,6 +67,11 @@ func (n *Nginx) Test(ctx context.Context, machine transport.Transport) (bool, er
 func (n *Nginx) Reload(ctx context.Context, machine transport.Transport) (bool, error) {
 	_, err := n.run(ctx, machine, "-s", "reload")
 	return true, err
+}
+
+// Server implements Grouped.
+func (n *Nginx) Server() string {
+	return identity("nginx", n.options.Binary, n.options.ConfigPath, n.options.Prefix)
 }
 
 // Start implements Starter.

@@ -93,7 +93,7 @@ func checkSlots(slots []Slot) error {
 // files.
 func CheckPaths(ctx context.Context, machine transport.Transport, target Target, backupDirectory string) error {
 	files, ok := target.(FileTarget)
-	if !ok {
+	if !ok || isOpen(target) {
 		return nil
 	}
 	if err := checkSlots(files.Slots()); err != nil {
