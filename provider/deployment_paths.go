@@ -102,7 +102,11 @@ func (r *deploymentResource) discover(ctx context.Context, m, config deploymentM
 	for n, h := range hosts {
 		group.Go(func() error {
 			defer func() { _ = h.machine.Close() }() // only read from
-			_, found[n], problems[n] = deploy.Locate(ctx, h.machine, target, name)
+			var located deploy.Target
+			located, found[n], problems[n] = deploy.Locate(ctx, h.machine, target, name)
+			if problems[n] == nil && h.local {
+				problems[n] = deploy.CheckPaths(ctx, h.machine, located, "")
+			}
 			return nil
 		})
 	}
@@ -113,7 +117,7 @@ func (r *deploymentResource) discover(ctx context.Context, m, config deploymentM
 		case err == nil:
 			known[h.name] = found[n]
 		case h.local || errors.Is(err, deploy.ErrFind) || errors.Is(err, deploy.ErrPath):
-			response.Diagnostics.AddAttributeError(path.Root(target.Name()), "The paths are not known", fmt.Sprintf("%s: %s. Nothing was changed on the server.", h.name, err))
+			response.Diagnostics.AddAttributeError(path.Root(target.Name()), "The paths cannot be used", fmt.Sprintf("%s: %s. Nothing was changed on the server.", h.name, err))
 		default:
 			response.Diagnostics.AddWarning("The paths are not known yet", fmt.Sprintf("%s could not be asked for them now: %s. The apply will ask again.", h.name, err))
 		}

@@ -22,6 +22,7 @@ type ApacheOptions struct {
 	Binary          string // default "apachectl" ("httpd" for a service), found on the machine's PATH
 	ConfigPath      string // -f; default: the one compiled in
 	ServerRoot      string // -d; default: the one compiled in
+	DryStart        bool   // start a second server with the same TLS configuration before the reload
 	Service         string // the Windows service (-n); empty elsewhere
 }
 
@@ -41,6 +42,8 @@ var (
 func NewApache(options ApacheOptions) (*Apache, error) {
 	a := &Apache{options}
 	switch {
+	case options.DryStart && options.Service != "":
+		return nil, errors.New("a dry start is not to be had of a Windows service")
 	case a.Open():
 		return a, nil
 	case options.ServerName != "":
@@ -69,9 +72,12 @@ func (a *Apache) Slots() []Slot {
 	return slices.DeleteFunc(slots, func(s Slot) bool { return s.Path == "" })
 }
 
-// Test implements Target with "-t".
+// Test implements Target with "-t", and a dry start where one is asked for.
 func (a *Apache) Test(ctx context.Context, machine transport.Transport) (bool, error) {
 	_, err := a.run(ctx, machine, "-t")
+	if err == nil && a.options.DryStart {
+		err = a.rehearse(ctx, machine)
+	}
 	return true, err
 }
 

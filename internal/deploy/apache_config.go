@@ -57,7 +57,7 @@ func readApache(file, text string) ([]*directive, error) {
 			return nil, fmt.Errorf("%s:%d: %w: a section without a name", file, line, errApacheSyntax)
 		}
 		words[0] = strings.ToLower(words[0])
-		one := &directive{words: words, file: file, line: line}
+		one := &directive{words: words, raw: statement, file: file, line: line}
 		inner.block = append(inner.block, one)
 		if section {
 			open = append(open, one)

@@ -9,6 +9,7 @@ import (
 // block.
 type directive struct {
 	words []string // the name first
+	raw   string   // as it stands there, of Apache's
 	block []*directive
 	file  string
 	line  int

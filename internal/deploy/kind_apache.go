@@ -26,7 +26,11 @@ func ApacheKind() kind.Kind[Target, schema.Attribute] {
 			"binary":           optional("The program that controls the server. Default: `apachectl`, with `service` `httpd`, found on the PATH."),
 			"config_path":      optional("The main configuration file (`-f`). Default: the one compiled in."),
 			"server_root":      optional("The server root (`-d`). Default: the one compiled in."),
-			"service":          optional("Name of the Windows service (`-n`), on Windows. Default: none."),
+			"dry_start": schema.BoolAttribute{
+				Optional:            true,
+				MarkdownDescription: "Before the reload, start a second server for a moment, on a spare port of 127.0.0.1, with the modules and directives of TLS of the same configuration. It finds what `-t` does not, above all a key that belongs to another certificate, with the running server untouched. Default: `false`.",
+			},
+			"service": optional("Name of the Windows service (`-n`), on Windows. Default: none."),
 		},
 		New: func(ctx context.Context, at path.Path, object types.Object) (Target, diag.Diagnostics) {
 			var b struct {
@@ -38,6 +42,7 @@ func ApacheKind() kind.Kind[Target, schema.Attribute] {
 				Binary          types.String `tfsdk:"binary"`
 				ConfigPath      types.String `tfsdk:"config_path"`
 				ServerRoot      types.String `tfsdk:"server_root"`
+				DryStart        types.Bool   `tfsdk:"dry_start"`
 				Service         types.String `tfsdk:"service"`
 			}
 			diags := object.As(ctx, &b, basetypes.ObjectAsOptions{})
@@ -47,7 +52,7 @@ func ApacheKind() kind.Kind[Target, schema.Attribute] {
 			target, err := NewApache(ApacheOptions{
 				FullchainPath: b.FullchainPath.ValueString(), CertificatePath: b.CertificatePath.ValueString(), ChainPath: b.ChainPath.ValueString(),
 				PrivateKeyPath: b.PrivateKeyPath.ValueString(), ServerName: b.ServerName.ValueString(), Binary: b.Binary.ValueString(), ConfigPath: b.ConfigPath.ValueString(),
-				ServerRoot: b.ServerRoot.ValueString(), Service: b.Service.ValueString(),
+				ServerRoot: b.ServerRoot.ValueString(), Service: b.Service.ValueString(), DryStart: b.DryStart.ValueBool(),
 			})
 			return built(target, err, at, diags)
 		},

@@ -10,6 +10,8 @@ package transport
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -112,6 +114,14 @@ func IsTemporary(name, base string) bool {
 	name, random, ok := strings.Cut(name, temporaryMark)
 	return ok && len(random) == 16 && strings.Trim(random, "0123456789abcdef") == "" &&
 		strings.HasPrefix(strings.TrimLeft(name, "."), strings.TrimLeft(base, "."))
+}
+
+// Temporary draws a name that IsTemporary knows, for a file beside one whose name
+// is base.
+func Temporary(base string) string {
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails (Go 1.24)
+	return "." + base + temporaryMark + hex.EncodeToString(random[:])
 }
 
 // WriteFile replaces or creates the file that path stands for.
