@@ -3,6 +3,7 @@ package provider_test
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -57,7 +58,10 @@ func TestAccDeployment_readsThePathsFromTheServer(t *testing.T) {
 		resource.TestStep{Config: changed, ExpectError: anywhere(`unknown directive "no_such_directive"`)},
 		resource.TestStep{
 			PreConfig: func() {
-				n.WriteConfig(t, fmt.Sprintf("server_name www.example.test; }\nserver { listen %s ssl; server_name www.example.test; ssl_certificate /other.pem; ssl_certificate_key /other.key;", n.Address))
+				if err := os.CopyFS(n.Prefix+"/other", os.DirFS(filepath.Dir(n.FullchainPath))); err != nil { // nginx shows no configuration without them
+					t.Error(err)
+				}
+				n.WriteConfig(t, fmt.Sprintf("server_name www.example.test; }\nserver { listen %s ssl; server_name www.example.test; ssl_certificate other/fullchain.pem; ssl_certificate_key other/key.pem;", n.Address))
 			},
 			Config: changed, ExpectError: anywhere("2 servers have the name www.example.test and different files"),
 		},

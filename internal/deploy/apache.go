@@ -23,7 +23,7 @@ type ApacheOptions struct {
 	ConfigPath      string // -f; default: the one compiled in
 	ServerRoot      string // -d; default: the one compiled in
 	DryStart        bool   // start a second server with the same TLS configuration before the reload
-	Service         string // the Windows service (-n); empty elsewhere
+	Service         string // the Windows service (-n); default on Windows "Apache2.4", empty elsewhere
 }
 
 // Apache is the target for Apache httpd. Its test passes a key that belongs to
@@ -40,6 +40,9 @@ var (
 
 // NewApache checks the options and returns the target.
 func NewApache(options ApacheOptions) (*Apache, error) {
+	if options.Service == "" && anyWindows(options.FullchainPath, options.CertificatePath, options.PrivateKeyPath, options.Binary, options.ConfigPath, options.ServerRoot) {
+		options.Service = "Apache2.4"
+	}
 	a := &Apache{options}
 	switch {
 	case options.DryStart && options.Service != "":
@@ -107,8 +110,7 @@ func (a *Apache) Start(ctx context.Context, machine transport.Transport) error {
 // by what Windows says of the service.
 func (a *Apache) Alive(ctx context.Context, machine transport.Transport) (bool, error) {
 	if a.options.Service != "" {
-		out, err := command(ctx, machine, []string{"sc.exe", "query", a.options.Service})
-		return err == nil && strings.Contains(out, "RUNNING"), err
+		return serviceRuns(ctx, machine, a.options.Service)
 	}
 	dump, err := a.run(ctx, machine, "-t", "-D", "DUMP_RUN_CFG")
 	if err != nil {
@@ -125,6 +127,9 @@ func (a *Apache) run(ctx context.Context, machine transport.Transport, arguments
 	program := "apachectl"
 	if a.options.Service != "" {
 		program = "httpd"
+		if a.options.ServerRoot != "" {
+			program = below(a.options.ServerRoot, `bin\httpd.exe`)
+		}
 	}
 	argv := []string{cmp.Or(a.options.Binary, program)}
 	if a.options.ServerRoot != "" {
@@ -164,6 +169,9 @@ func running(ctx context.Context, machine transport.Transport, pidFile string, n
 	pid, _, _ := strings.Cut(strings.TrimSpace(string(content)), "\n")
 	if pid == "" || strings.Trim(pid, "0123456789") != "" {
 		return false, nil
+	}
+	if windows(pidFile) {
+		return processRuns(ctx, machine, pid, names)
 	}
 	title, _, err := machine.ReadFile(ctx, "/proc/"+pid+"/cmdline")
 	if err == nil {

@@ -37,10 +37,13 @@ func matches(pattern, file string) bool {
 	return err == nil && ok
 }
 
-// inDirectory makes a path absolute.
+// inDirectory makes a path absolute, and one of Windows as that system writes it.
 func inDirectory(directory, file string) string {
-	if absolute(file) || file == "" {
-		return file
+	if !absolute(file) && file != "" {
+		file = below(strings.TrimSuffix(directory, "/"), file)
 	}
-	return below(strings.TrimSuffix(directory, "/"), file)
+	if windows(file) {
+		file = strings.ReplaceAll(file, "/", `\`)
+	}
+	return file
 }

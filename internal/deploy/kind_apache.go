@@ -23,14 +23,14 @@ func ApacheKind() kind.Kind[Target, schema.Attribute] {
 			"chain_path":       optional("The file of `SSLCertificateChainFile`."),
 			"private_key_path": optional("The file of `SSLCertificateKeyFile`. Default: read like `fullchain_path`."),
 			"server_name":      optional("Name of the virtual host (`ServerName` or `ServerAlias`) whose paths are read from the configuration where none is set. Default: `verify.server_name`, else the first name of the certificate that is not a wildcard."),
-			"binary":           optional("The program that controls the server. Default: `apachectl`, with `service` `httpd`, found on the PATH."),
+			"binary":           optional("The program that controls the server. Default: `apachectl` found on the PATH; on Windows `bin\\httpd.exe` in the `server_root`, without it `httpd` found on the PATH."),
 			"config_path":      optional("The main configuration file (`-f`). Default: the one compiled in."),
 			"server_root":      optional("The server root (`-d`). Default: the one compiled in."),
 			"dry_start": schema.BoolAttribute{
 				Optional:            true,
 				MarkdownDescription: "Before the reload, start a second server for a moment, on a spare port of 127.0.0.1, with the modules and directives of TLS of the same configuration. It finds what `-t` does not, above all a key that belongs to another certificate, with the running server untouched. Default: `false`.",
 			},
-			"service": optional("Name of the Windows service (`-n`), on Windows. Default: none."),
+			"service": optional("Name of the Windows service (`-n`). Default: `Apache2.4` where a path is one of Windows, else none."),
 		},
 		New: func(ctx context.Context, at path.Path, object types.Object) (Target, diag.Diagnostics) {
 			var b struct {

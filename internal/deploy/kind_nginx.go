@@ -21,9 +21,10 @@ func NginxKind() kind.Kind[Target, schema.Attribute] {
 			"fullchain_path":   optional("The file of `ssl_certificate`: certificate and chain. Default: read from the server's configuration (`nginx -T`), for `server_name`."),
 			"private_key_path": optional("The file of `ssl_certificate_key`. Default: read like `fullchain_path`."),
 			"server_name":      optional("Name of the server (`server_name`) whose paths are read from the configuration where they are not set. Default: `verify.server_name`, else the first name of the certificate that is not a wildcard."),
-			"binary":           optional("The nginx program. Default: `nginx`, found on the PATH."),
+			"binary":           optional("The nginx program. Default: `nginx`, found on the PATH; on Windows `nginx.exe` in the `prefix`."),
 			"config_path":      optional("The main configuration file (`-c`). Default: the one compiled in."),
-			"prefix":           optional("The prefix of relative paths (`-p`). Default: the one compiled in."),
+			"prefix":           optional("The prefix of relative paths (`-p`). Default: the one compiled in. Needed on Windows, such as `C:\\nginx`."),
+			"service":          optional("Name of the Windows service that runs nginx, on Windows. Default: none; nginx is a process of its own."),
 		},
 		New: func(ctx context.Context, at path.Path, object types.Object) (Target, diag.Diagnostics) {
 			var b struct {
@@ -33,6 +34,7 @@ func NginxKind() kind.Kind[Target, schema.Attribute] {
 				Binary         types.String `tfsdk:"binary"`
 				ConfigPath     types.String `tfsdk:"config_path"`
 				Prefix         types.String `tfsdk:"prefix"`
+				Service        types.String `tfsdk:"service"`
 			}
 			diags := object.As(ctx, &b, basetypes.ObjectAsOptions{})
 			if diags.HasError() {
@@ -40,7 +42,7 @@ func NginxKind() kind.Kind[Target, schema.Attribute] {
 			}
 			target, err := NewNginx(NginxOptions{
 				FullchainPath: b.FullchainPath.ValueString(), PrivateKeyPath: b.PrivateKeyPath.ValueString(), ServerName: b.ServerName.ValueString(),
-				Binary: b.Binary.ValueString(), ConfigPath: b.ConfigPath.ValueString(), Prefix: b.Prefix.ValueString(),
+				Binary: b.Binary.ValueString(), ConfigPath: b.ConfigPath.ValueString(), Prefix: b.Prefix.ValueString(), Service: b.Service.ValueString(),
 			})
 			return built(target, err, at, diags)
 		},

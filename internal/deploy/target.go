@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
@@ -144,6 +145,8 @@ func checkUnlocked(slots []Slot) error {
 func windows(name string) bool {
 	return len(name) > 2 && name[1] == ':' && (name[2] == '\\' || name[2] == '/') || strings.HasPrefix(name, `\\`)
 }
+
+func anyWindows(names ...string) bool { return slices.ContainsFunc(names, windows) }
 
 func absolute(name string) bool { return strings.HasPrefix(name, "/") || windows(name) }
 
