@@ -257,6 +257,18 @@ func (d *deployment) install(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// severed says which files were replaced that had further names: a file is
+// replaced by a new one, never written over, so the other names have the old.
+func (d *deployment) severed() []string {
+	var warnings []string
+	for _, f := range d.files {
+		if !f.fresh && f.found.info.Links > 1 {
+			warnings = append(warnings, fmt.Sprintf("The file %s had %d names (hard links). It was replaced by a new one, and the other names still lead to the old content: deploy to them too, or make them symbolic links.", f.Path, f.found.info.Links))
+		}
+	}
+	return warnings
+}
+
 // discard removes staged files that will not be renamed.
 func (d *deployment) discard(ctx context.Context, staged []transport.Staged) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)

@@ -176,7 +176,7 @@ func deployInTurn(ctx context.Context, job Job, target FileTarget, server string
 		job.Logger.WarnContext(ctx, "deployment failed, rolling back", "error", err)
 		return Result{}, d.batch, d.rollback(ctx, err)
 	}
-	result.Warnings = d.settle(ctx)
+	result.Warnings = append(d.severed(), d.settle(ctx)...)
 	job.Logger.InfoContext(ctx, "certificate deployed", "fingerprint", result.Fingerprint, "proven", result.Proven, "reloaded", result.Reloaded)
 	return result, d.batch, nil
 }

@@ -58,7 +58,7 @@ func (Local) ReadFile(ctx context.Context, path string) ([]byte, FileInfo, error
 		return nil, FileInfo{}, fmt.Errorf("read %s: it is larger than %d bytes", path, MaxFileSize)
 	}
 	uid, gid := owner(info)
-	return data, FileInfo{Attributes{info.Mode().Perm(), uid, gid, label(resolved)}, resolved}, nil
+	return data, FileInfo{Attributes{info.Mode().Perm(), uid, gid, label(resolved)}, resolved, names(info)}, nil
 }
 
 // Stage implements Transport.

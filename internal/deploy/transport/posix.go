@@ -38,6 +38,7 @@ type posixEntry struct {
 	mode     fs.FileMode // with the type
 	uid, gid int
 	label    string
+	links    int // names of a regular file; 0 where that is not told
 }
 
 func (e posixEntry) attributes() Attributes {
@@ -93,7 +94,7 @@ func (p posix) readFile(ctx context.Context, name string) ([]byte, FileInfo, err
 	if err != nil {
 		return nil, FileInfo{Path: at}, fmt.Errorf("read %s: %w", name, err)
 	}
-	return data, FileInfo{entry.attributes(), at}, nil
+	return data, FileInfo{entry.attributes(), at, entry.links}, nil
 }
 
 func (p posix) stage(ctx context.Context, name string, data []byte, attributes Attributes) (Staged, error) {

@@ -88,7 +88,8 @@ type Attributes struct {
 // FileInfo describes a file that was read.
 type FileInfo struct {
 	Attributes
-	Path string // where the file really is, symbolic links followed
+	Path  string // where the file really is, symbolic links followed
+	Links int    // how many names (hard links) it has; 0 where the machine does not tell
 }
 
 // Staged is a complete file waiting for its rename. To give it up, Remove its
