@@ -12,11 +12,11 @@ resource "certificate_deployment" "app" {
 
   files = {
     keystore = {
-      path        = "/etc/app/keystore.p12"
+      path        = "/etc/app/tls/keystore.p12"
       alias       = "app"
       password_wo = var.keystore_password
     }
-    pkcs7_path       = "/etc/app/chain.p7b"
+    pkcs7_path       = "/etc/app/tls/chain.p7b"
     private_key_mode = "0640"
     reload_command   = ["systemctl", "restart", "app"]
   }

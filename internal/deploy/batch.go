@@ -99,7 +99,7 @@ func (b *batch) load(ctx context.Context, leader *deployment) {
 			b.err = errors.Join(b.err, fmt.Errorf("restore the files of another deployment: %w", err))
 		}
 	}
-	if _, err := leader.activate(ctx); err != nil {
+	if err := leader.activate(ctx); err != nil {
 		b.err = errors.Join(b.err, err)
 	}
 }

@@ -145,8 +145,8 @@ func (d *deployment) paths() []string {
 	var all []string
 	for _, f := range d.files {
 		all = append(all, clean(f.Path))
-		if real := clean(f.found.info.Path); f.found.info.Path != "" && real != clean(f.Path) {
-			all = append(all, real)
+		if resolved := clean(f.found.info.Path); f.found.info.Path != "" && resolved != clean(f.Path) {
+			all = append(all, resolved)
 		}
 	}
 	return all
@@ -295,11 +295,12 @@ func (f file) attributes() transport.Attributes {
 }
 
 // activate tests the files in place and makes the server load them.
-func (d *deployment) activate(ctx context.Context) (bool, error) {
-	if err := d.test(ctx); err != nil {
-		return false, err
+func (d *deployment) activate(ctx context.Context) error {
+	err := d.test(ctx)
+	if err == nil {
+		_, err = d.tell(ctx)
 	}
-	return d.tell(ctx)
+	return err
 }
 
 func (d *deployment) test(ctx context.Context) error {
