@@ -103,7 +103,7 @@ func (r *deploymentResource) discover(ctx context.Context, m, config deploymentM
 		group.Go(func() error {
 			defer func() { _ = h.machine.Close() }() // only read from
 			var located deploy.Target
-			located, found[n], problems[n] = deploy.Locate(ctx, h.machine, target, name)
+			located, found[n], problems[n] = deploy.LocateInTurn(ctx, &r.services.locks, h.name, h.machine, target, name)
 			if problems[n] == nil && h.local {
 				problems[n] = deploy.CheckPaths(ctx, h.machine, located, "")
 			}

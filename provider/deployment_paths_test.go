@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
+	"github.com/certiform/terraform-provider-certificate/internal/deploy"
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/deploytest"
 	"github.com/certiform/terraform-provider-certificate/internal/lab"
 )
@@ -92,4 +93,54 @@ func TestAccHosts_readsThePathsFromTheServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.must(0, "plan", "-detailed-exitcode")
+}
+
+// Several deployments to one nginx in one apply: fewer reloads than deployments,
+// and each is proven.
+func TestAccDeployment_severalSitesShareReloads(t *testing.T) {
+	t.Parallel()
+	for _, count := range []int{5, 10} {
+		t.Run(fmt.Sprint(count), func(t *testing.T) {
+			t.Parallel()
+			w, n := newWorld(t, lab.Options{}), startNginx(t)
+			var servers, names strings.Builder
+			for site := range count {
+				if err := os.CopyFS(fmt.Sprintf("%s/site%d", n.Prefix, site), os.DirFS(filepath.Dir(n.FullchainPath))); err != nil {
+					t.Fatal(err)
+				}
+				fmt.Fprintf(&servers, "}\nserver { listen %s ssl; server_name site%d.example.test; ssl_certificate site%[2]d/fullchain.pem; ssl_certificate_key site%[2]d/key.pem;\n", n.Address, site)
+				fmt.Fprintf(&names, "%q, ", fmt.Sprintf("site%d.example.test", site))
+			}
+			n.WriteConfig(t, servers.String())
+			n.Reload(t)
+			before := 1 // the reload above, done or not
+			config := fmt.Sprintf(`
+resource "certificate_renewal" "www" { domains = [%s] }
+resource "certificate_deployment" "site" {
+  count           = %d
+  certificate_pem = certificate_renewal.www.certificate_pem
+  chain_pem       = certificate_renewal.www.chain_pem
+  private_key_id  = certificate_renewal.www.private_key_id
+  nginx  = { server_name = "site${count.index}.example.test", prefix = %q, config_path = %q }
+  verify = { address = %q, server_name = "site${count.index}.example.test" }
+}`, names.String(), count, n.Prefix, n.Config, n.Address)
+			w.test(t, resource.TestStep{Config: config, Check: func(s *terraform.State) error {
+				reloads := n.Reloads(t) - before
+				t.Logf("%d deployments, %d reloads", count, reloads)
+				if reloads > count/2 {
+					return fmt.Errorf("%d reloads for %d deployments", reloads, count)
+				}
+				for site := range count {
+					found, err := deploy.Probe(t.Context(), deploy.Endpoint{Address: n.Address, ServerName: fmt.Sprintf("site%d.example.test", site)})
+					if err != nil {
+						return err
+					}
+					if want := s.RootModule().Resources[www].Primary.Attributes["fingerprint_sha256"]; found.Fingerprint != want {
+						return fmt.Errorf("site %d serves %s, want %s", site, found.Fingerprint, want)
+					}
+				}
+				return nil
+			}})
+		})
+	}
 }

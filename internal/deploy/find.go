@@ -70,6 +70,16 @@ func Locate(ctx context.Context, machine transport.Transport, target Target, nam
 	return found, paths, checkSlots(found.Slots())
 }
 
+// LocateInTurn is Locate while no deployment of this process writes to the machine.
+func LocateInTurn(ctx context.Context, locks *Locks, host string, machine transport.Transport, target Target, name string) (Target, Paths, error) {
+	unlock, err := locks.Lock(ctx, Job{Host: host, Machine: machine}.place())
+	if err != nil {
+		return nil, nil, err
+	}
+	defer unlock()
+	return Locate(ctx, machine, target, name)
+}
+
 // Remembered returns a target with the paths that Locate found before.
 func Remembered(target Target, paths Paths) (Target, error) {
 	finder, ok := target.(Finder)

@@ -115,14 +115,9 @@ func Deploy(ctx context.Context, job Job) (Result, error) {
 	if err := CheckMaterial(job.Material, job.Proof.Endpoint.ServerName, job.Now); err != nil {
 		return Result{}, err
 	}
-	if job, err = job.locate(ctx); err != nil {
-		return Result{}, err
-	}
 	switch target := job.Target.(type) {
 	case FileTarget:
-		result, err := deployFiles(ctx, job, target)
-		result.Paths = job.Paths
-		return result, err
+		return deployFiles(ctx, job, target)
 	case Service:
 		unlock, err := job.Locks.Lock(ctx, job.place())
 		if err != nil {
@@ -162,7 +157,9 @@ func deployInTurn(ctx context.Context, job Job, target FileTarget, server string
 	if err != nil {
 		return Result{}, nil, err
 	}
-	result = Result{Proven: ByFile, Fingerprint: pki.Fingerprint(job.Material.Chain[0]), FilesHash: filesHash(target.Slots(), job.Material)}
+	result = Result{
+		Proven: ByFile, Fingerprint: pki.Fingerprint(job.Material.Chain[0]), FilesHash: filesHash(d.target.Slots(), job.Material), Paths: d.job.Paths,
+	}
 	if d.asked() {
 		result.Proven = ByHandshake
 	}
@@ -187,6 +184,14 @@ func readInTurn(ctx context.Context, job Job, target FileTarget, turn *turn) (*d
 	for {
 		if err := turn.arrive(ctx); err != nil {
 			return nil, err
+		}
+		// In turn, because nginx shows no configuration between two renames.
+		job, err := job.locate(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if found, ok := job.Target.(FileTarget); ok {
+			target = found
 		}
 		d, err := read(ctx, job, target)
 		if err != nil {
