@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy"
+	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
 
@@ -79,8 +81,8 @@ func (m *deploymentModel) writeDiscovered(ctx context.Context, known map[string]
 }
 
 // discover reads, in a plan that deploys, the paths that were left out. What the
-// configuration does not tell is an error of the plan. A host that cannot be asked
-// now is a warning: the apply will ask it.
+// configuration does not tell is an error of the plan, and so is a host that lets
+// nobody in. One that cannot be reached now is a warning: the apply will ask it.
 func (r *deploymentResource) discover(ctx context.Context, m, config deploymentModel, hosts []host, response *resource.ModifyPlanResponse) {
 	target, err := config.target(ctx)
 	finder, ok := target.(deploy.Finder)
@@ -116,7 +118,7 @@ func (r *deploymentResource) discover(ctx context.Context, m, config deploymentM
 		switch err := problems[n]; {
 		case err == nil:
 			known[h.name] = found[n]
-		case h.local || errors.Is(err, deploy.ErrFind) || errors.Is(err, deploy.ErrPath):
+		case h.local || !unreachable(err):
 			response.Diagnostics.AddAttributeError(path.Root(target.Name()), "The paths cannot be used", fmt.Sprintf("%s: %s. Nothing was changed on the server.", h.name, err))
 		default:
 			response.Diagnostics.AddWarning("The paths are not known yet", fmt.Sprintf("%s could not be asked for them now: %s. The apply will ask again.", h.name, err))
@@ -127,6 +129,12 @@ func (r *deploymentResource) discover(ctx context.Context, m, config deploymentM
 		response.Diagnostics.Append(diags...)
 		response.Diagnostics.Append(response.Plan.SetAttribute(ctx, path.Root("discovered_paths"), m.Discovered)...)
 	}
+}
+
+// unreachable reports whether a host did not answer, rather than refuse.
+func unreachable(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, transport.ErrUnreachable) || errors.Is(err, transport.ErrConnection)
 }
 
 // proofName is the server name of the proof, where it is known.

@@ -86,6 +86,11 @@ func TestAccHosts_readsThePathsFromTheServer(t *testing.T) {
 		t.Errorf("plan without web2:\n%s", plan)
 	}
 	f.gate.Open()
+	f.nginx.WriteConfig(t, "server_name other.example.test;")
+	if plan = f.must(1, "plan"); !anywhere("no server with TLS has the name www.example.test").MatchString(plan) {
+		t.Errorf("plan without a server of the name:\n%s", plan)
+	}
+	f.nginx.WriteConfig(t, "server_name www.example.test;")
 	f.must(0, "apply", "-auto-approve")
 	f.wantStates(map[string]string{"web1": "done", "web2": "done"})
 	f.must(0, "plan", "-detailed-exitcode")

@@ -196,7 +196,7 @@ func TestTargets_onWindows(t *testing.T) {
 			}
 			job := Job{
 				Host: "win", Machine: machine, Target: target, Material: all[1], Now: now, Locks: &Locks{}, Logger: slog.New(slog.DiscardHandler),
-				Proof: Proof{Endpoint: Endpoint{s.address, name}, Steady: -1, Timeout: 2 * time.Second},
+				Proof: Proof{Endpoint: Endpoint{s.address, name}, Steady: -1, Timeout: 5 * time.Second},
 			}
 			result, err := Deploy(t.Context(), job)
 			if err != nil || !result.Reloaded || result.Proven != ByHandshake {
