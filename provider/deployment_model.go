@@ -57,6 +57,7 @@ type deploymentModel struct {
 	ProvenBy    types.String `tfsdk:"proven_by"`
 	DriftReason types.String `tfsdk:"drift_reason"`
 	HostResults types.Map    `tfsdk:"host_results"`
+	Discovered  types.Map    `tfsdk:"discovered_paths"`
 }
 
 // target builds the one target that is configured.
@@ -144,6 +145,7 @@ func (m *deploymentModel) setObserved(seen deploy.Observation) {
 func (m *deploymentModel) copyOutputs(from deploymentModel) {
 	m.ID, m.Fingerprint, m.Served, m.FilesHash = from.ID, from.Fingerprint, from.Served, from.FilesHash
 	m.ProvenBy, m.DriftReason, m.HostResults = from.ProvenBy, from.DriftReason, from.HostResults
+	m.Discovered = from.Discovered
 }
 
 // unknownOutputs marks the outputs a deployment changes.
@@ -151,4 +153,5 @@ func (m *deploymentModel) unknownOutputs() {
 	unknown := types.StringUnknown()
 	m.Fingerprint, m.Served, m.FilesHash, m.ProvenBy, m.DriftReason = unknown, unknown, unknown, unknown, unknown
 	m.HostResults = types.MapUnknown(hostResultType())
+	m.Discovered = types.MapUnknown(pathsType())
 }

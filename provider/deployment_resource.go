@@ -67,7 +67,7 @@ func (r *deploymentResource) job(ctx context.Context, m, described deploymentMod
 		return deploy.Job{}, err
 	}
 	return deploy.Job{
-		Host: h.name, Machine: h.machine, Force: r.force, Target: target, Material: material, Proof: proof,
+		Host: h.name, Machine: h.machine, Force: r.force, Target: target, Paths: m.pathsOf(h.name), Material: material, Proof: proof,
 		Now: r.services.now(), Keep: m.keep(), Origin: m.OnDestroy.ValueString() == string(deploy.Restore), Locks: &r.services.locks, Logger: r.services.logger,
 	}, nil
 }
@@ -117,6 +117,7 @@ func (r *deploymentResource) deploy(ctx context.Context, m *deploymentModel, con
 	}
 	warn(diags, localHost, result)
 	m.setDeployed(result)
+	m.setDiscovered(ctx, map[string]deploy.Paths{localHost: result.Paths}, nil, diags)
 	m.HostResults = types.MapNull(hostResultType())
 	return true
 }
@@ -147,8 +148,9 @@ func (r *deploymentResource) rollOut(ctx context.Context, m, prior *deploymentMo
 		diags.AddAttributeError(path.Root("rollout"), "The rollout cannot be planned", err.Error()+".")
 		return false
 	}
-	proven := deploy.ByFile
+	proven, discovered := deploy.ByFile, map[string]deploy.Paths{}
 	for name, one := range outcome {
+		discovered[name] = one.Result.Paths
 		warn(diags, name, one.Result)
 		if one.Result.Proven != "" {
 			proven = one.Result.Proven
@@ -158,6 +160,7 @@ func (r *deploymentResource) rollOut(ctx context.Context, m, prior *deploymentMo
 		diags.AddError("The certificate was not deployed to every host", strings.TrimSpace(fmt.Sprintf("%s.\n\n%s", err, fleetKept(err))))
 	}
 	m.setFleet(fingerprint, proven)
+	m.setDiscovered(ctx, discovered, prior, diags)
 	if err == nil {
 		r.proveTogether(ctx, m, jobs[hosts[0].name].Material, diags)
 	}
@@ -317,13 +320,14 @@ func (r *deploymentResource) checkPlan(ctx context.Context, m, config deployment
 		response.Diagnostics.AddAttributeError(path.Root("hosts"), "A host cannot be reached as configured", err.Error()+".")
 		return
 	}
+	r.discover(ctx, m, config, hosts, response)
 	target, err := config.target(ctx)
 	if how, ok := m.withdrawal(); ok && err == nil {
 		if err := deploy.CheckWithdrawal(target, how); err != nil {
 			response.Diagnostics.AddAttributeError(path.Root("on_destroy"), "The deployment cannot be undone in this way", err.Error()+". Leave on_destroy out, and the server keeps the certificate.")
 		}
 	}
-	if err == nil {
+	if finder, ok := target.(deploy.Finder); err == nil && !(ok && finder.Open()) {
 		r.checkHosts(ctx, m.left(ctx, hosts, prior), target, &response.Diagnostics)
 	}
 	if !hasUnknown(m.Verify) {

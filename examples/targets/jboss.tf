@@ -6,7 +6,7 @@ resource "certificate_deployment" "jboss" {
 
   jboss = {
     keystore = {
-      path        = "/opt/wildfly/standalone/configuration/server.p12"
+      path        = "/opt/wildfly/standalone/configuration/tls/server.p12"
       password_wo = var.store_password
     }
     management = {

@@ -6,7 +6,7 @@ resource "certificate_deployment" "jetty" {
 
   jetty = {
     keystore = {
-      path        = "/var/lib/jetty9/etc/keystore.p12"
+      path        = "/etc/jetty9/tls/keystore.p12"
       password_wo = var.store_password
     }
   }

@@ -6,7 +6,7 @@ resource "certificate_deployment" "tomcat" {
 
   tomcat = {
     keystore = {
-      path        = "/etc/tomcat10/keystore.p12"
+      path        = "/etc/tomcat10/tls/keystore.p12"
       password_wo = var.store_password
     }
     manager = {

@@ -6,7 +6,7 @@ resource "certificate_deployment" "weblogic" {
 
   weblogic = {
     keystore = {
-      path        = "/u01/domains/base/identity.jks"
+      path        = "/u01/domains/base/tls/identity.jks"
       type        = "JKS"
       alias       = "server"
       password_wo = var.store_password

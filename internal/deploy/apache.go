@@ -17,11 +17,13 @@ type ApacheOptions struct {
 	FullchainPath   string // SSLCertificateFile with the chain in it (2.4.8 and later)
 	CertificatePath string // SSLCertificateFile without the chain, beside ChainPath
 	ChainPath       string // SSLCertificateChainFile
-	PrivateKeyPath  string // SSLCertificateKeyFile
+	PrivateKeyPath  string // SSLCertificateKeyFile; without any of the paths they are found by:
+	ServerName      string // ServerName or ServerAlias; default: the name of the proof
 	Binary          string // default "apachectl" ("httpd" for a service), found on the machine's PATH
 	ConfigPath      string // -f; default: the one compiled in
 	ServerRoot      string // -d; default: the one compiled in
-	Service         string // the Windows service (-n); empty elsewhere
+	DryStart        bool   // start a second server with the same TLS configuration before the reload
+	Service         string // the Windows service (-n); default on Windows "Apache2.4", empty elsewhere
 }
 
 // Apache is the target for Apache httpd. Its test passes a key that belongs to
@@ -32,12 +34,23 @@ type Apache struct{ options ApacheOptions }
 var (
 	_ FileTarget = (*Apache)(nil)
 	_ Starter    = (*Apache)(nil)
+	_ Grouped    = (*Apache)(nil)
+	_ Finder     = (*Apache)(nil)
 )
 
 // NewApache checks the options and returns the target.
 func NewApache(options ApacheOptions) (*Apache, error) {
+	if options.Service == "" && anyWindows(options.FullchainPath, options.CertificatePath, options.PrivateKeyPath, options.Binary, options.ConfigPath, options.ServerRoot) {
+		options.Service = "Apache2.4"
+	}
 	a := &Apache{options}
 	switch {
+	case options.DryStart && options.Service != "":
+		return nil, errors.New("a dry start is not to be had of a Windows service")
+	case a.Open():
+		return a, nil
+	case options.ServerName != "":
+		return nil, fmt.Errorf("%w: server_name is for finding them, and they are set", ErrPath)
 	case options.PrivateKeyPath == "":
 		return nil, fmt.Errorf("%w: apache needs the path of the private key", ErrPath)
 	case (options.FullchainPath == "") == (options.CertificatePath == ""):
@@ -62,9 +75,12 @@ func (a *Apache) Slots() []Slot {
 	return slices.DeleteFunc(slots, func(s Slot) bool { return s.Path == "" })
 }
 
-// Test implements Target with "-t".
+// Test implements Target with "-t", and a dry start where one is asked for.
 func (a *Apache) Test(ctx context.Context, machine transport.Transport) (bool, error) {
 	_, err := a.run(ctx, machine, "-t")
+	if err == nil && a.options.DryStart {
+		err = a.rehearse(ctx, machine)
+	}
 	return true, err
 }
 
@@ -79,6 +95,11 @@ func (a *Apache) Reload(ctx context.Context, machine transport.Transport) (bool,
 	return true, err
 }
 
+// Server implements Grouped.
+func (a *Apache) Server() string {
+	return identity("apache", a.options.Binary, a.options.ConfigPath, a.options.ServerRoot, a.options.Service)
+}
+
 // Start implements Starter.
 func (a *Apache) Start(ctx context.Context, machine transport.Transport) error {
 	_, err := a.run(ctx, machine, "-k", "start")
@@ -89,8 +110,7 @@ func (a *Apache) Start(ctx context.Context, machine transport.Transport) error {
 // by what Windows says of the service.
 func (a *Apache) Alive(ctx context.Context, machine transport.Transport) (bool, error) {
 	if a.options.Service != "" {
-		out, err := command(ctx, machine, []string{"sc.exe", "query", a.options.Service})
-		return err == nil && strings.Contains(out, "RUNNING"), err
+		return serviceRuns(ctx, machine, a.options.Service)
 	}
 	dump, err := a.run(ctx, machine, "-t", "-D", "DUMP_RUN_CFG")
 	if err != nil {
@@ -107,6 +127,9 @@ func (a *Apache) run(ctx context.Context, machine transport.Transport, arguments
 	program := "apachectl"
 	if a.options.Service != "" {
 		program = "httpd"
+		if a.options.ServerRoot != "" {
+			program = below(a.options.ServerRoot, `bin\httpd.exe`)
+		}
 	}
 	argv := []string{cmp.Or(a.options.Binary, program)}
 	if a.options.ServerRoot != "" {
@@ -146,6 +169,9 @@ func running(ctx context.Context, machine transport.Transport, pidFile string, n
 	pid, _, _ := strings.Cut(strings.TrimSpace(string(content)), "\n")
 	if pid == "" || strings.Trim(pid, "0123456789") != "" {
 		return false, nil
+	}
+	if windows(pidFile) {
+		return processRuns(ctx, machine, pid, names)
 	}
 	title, _, err := machine.ReadFile(ctx, "/proc/"+pid+"/cmdline")
 	if err == nil {

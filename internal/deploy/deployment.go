@@ -61,6 +61,8 @@ type deployment struct {
 	written   []string // backups of this run
 	origins   []string // what this run kept for a withdrawal
 	activated bool     // the server was told something
+	turn      *turn    // on the machine; held but while waiting for others and proving
+	batch     *batch   // with which the server was told; nil when alone
 }
 
 // read finds out what is on the machine and served, touching nothing.
@@ -158,6 +160,18 @@ var errNotReadable = errors.New("what was encoded is not what was to be encoded"
 // asked reports whether there is somebody to ask.
 func (d *deployment) asked() bool { return !d.witness.none() }
 
+// paths are the files of the deployment, however links lead to them.
+func (d *deployment) paths() []string {
+	var all []string
+	for _, f := range d.files {
+		all = append(all, clean(f.Path))
+		if resolved := clean(f.found.info.Path); f.found.info.Path != "" && resolved != clean(f.Path) {
+			all = append(all, resolved)
+		}
+	}
+	return all
+}
+
 // want is the check for the new certificate.
 func (d *deployment) want() func(Served) error {
 	return serves(d.job.Proof.Endpoint, installed(d.target.Slots(), d.job.Material))
@@ -212,13 +226,24 @@ func (d *deployment) replace(ctx context.Context, result *Result) error {
 		}
 		result.Changed, result.Backups = true, d.written
 	}
-	reloaded, err := d.activate(ctx)
+	if err := d.test(ctx); err != nil {
+		return err
+	}
+	reloaded, err := d.load(ctx)
 	if err != nil {
 		return err
 	}
 	result.Reloaded = reloaded
-	if d.asked() {
-		result.Served, err = d.witness.prove(ctx, d.want())
+	if !d.asked() {
+		return nil
+	}
+	if d.turn.server != "" { // others may write and reload: that takes nothing from this one
+		d.turn.leave()
+		defer d.turn.retake(ctx)
+	}
+	result.Served, err = d.witness.prove(ctx, d.want())
+	if err == nil && d.batch != nil {
+		d.batch.proven.Store(true)
 	}
 	return err
 }
@@ -258,6 +283,18 @@ func (d *deployment) stage(ctx context.Context, f file) (transport.Staged, error
 	return d.job.Machine.Stage(ctx, f.Path, f.data, f.attributes())
 }
 
+// severed says which files were replaced that had further names: a file is
+// replaced by a new one, never written over, so the other names have the old.
+func (d *deployment) severed() []string {
+	var warnings []string
+	for _, f := range d.files {
+		if !f.fresh && f.found.info.Links > 1 {
+			warnings = append(warnings, fmt.Sprintf("The file %s had %d names (hard links). It was replaced by a new one, and the other names still lead to the old content: deploy to them too, or make them symbolic links.", f.Path, f.found.info.Links))
+		}
+	}
+	return warnings
+}
+
 // discard removes staged files that will not be renamed.
 func (d *deployment) discard(ctx context.Context, staged []transport.Staged) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
@@ -283,15 +320,27 @@ func (f file) attributes() transport.Attributes {
 	return attributes
 }
 
-// activate tests the files in place and makes the server load them: by a reload,
-// or by a start when it does not run. It reports whether the server was told
-// anything.
-func (d *deployment) activate(ctx context.Context) (bool, error) {
-	machine, target := d.job.Machine, d.target
-	if _, err := target.Test(ctx, machine); err != nil {
-		return false, fmt.Errorf("test the server's configuration: %w", err)
+// activate tests the files in place and makes the server load them.
+func (d *deployment) activate(ctx context.Context) error {
+	err := d.test(ctx)
+	if err == nil {
+		_, err = d.tell(ctx)
 	}
-	starter, ok := target.(Starter)
+	return err
+}
+
+func (d *deployment) test(ctx context.Context) error {
+	if _, err := d.target.Test(ctx, d.job.Machine); err != nil {
+		return fmt.Errorf("test the server's configuration: %w", err)
+	}
+	return nil
+}
+
+// tell makes the server load the files: by a reload, or by a start when it does
+// not run. It reports whether the server was told anything.
+func (d *deployment) tell(ctx context.Context) (bool, error) {
+	machine := d.job.Machine
+	starter, ok := d.target.(Starter)
 	if !ok {
 		d.activated = true
 		return d.reload(ctx)

@@ -163,3 +163,34 @@ func TestDeploy_ownerAndModeSurviveARollback(t *testing.T) {
 		t.Errorf("the key is not the new one: %v", err)
 	}
 }
+
+// A file with a second name is replaced, not written over: whoever reads it sees
+// the whole old or new content. The second name keeps the old one, which is said.
+func TestDeploy_hardLinksAreSevered(t *testing.T) {
+	f := newFixture(t)
+	second := filepath.Join(t.TempDir(), "second.pem")
+	if err := os.Link(f.FullchainPath, second); err != nil {
+		t.Fatal(err)
+	}
+	f.WriteConfig(t, "no_such_directive on;")
+	before := state(t, f.tls())
+	_, err := Deploy(t.Context(), f.job)
+	_ = wantRollback(t, err, true)
+	f.wantRestored(t, before)
+	if err := errors.Join(os.Remove(second), os.Link(f.FullchainPath, second)); err != nil { // the way back severed it too
+		t.Fatal(err)
+	}
+	f.WriteConfig(t, "")
+	result, err := Deploy(t.Context(), f.job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(result.Warnings) != 1 || !strings.Contains(result.Warnings[0], f.FullchainPath+" had 2 names") {
+		t.Errorf("warnings = %q, want the file with two names", result.Warnings)
+	}
+	f.wantServed(t, f.fresh)
+	held, err := os.ReadFile(second)
+	if err != nil || string(held) != string(pki.EncodeCertificates(f.old.Chain...)) {
+		t.Errorf("the second name leads to other content (%v)", err)
+	}
+}

@@ -9,14 +9,17 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 )
 
-// FilesOptions describe a server of any kind by its PEM files and commands. At
-// least one path is needed.
+// FilesOptions describe a server of any kind by its files and commands. At least
+// one path is needed.
 type FilesOptions struct {
 	CertificatePath string // the leaf
 	ChainPath       string // what follows the leaf
 	FullchainPath   string // the leaf and what follows
 	PrivateKeyPath  string // the key
 	CombinedPath    string // the leaf, what follows, and the key
+	PKCS7Path       string // the leaf and what follows as PKCS#7 (p7b), PEM
+	DERPath         string // the leaf in binary
+	Store           StoreOptions
 
 	CertificateMode fs.FileMode // for files without the key; default: kept, 0644 when new
 	PrivateKeyMode  fs.FileMode // for files with the key; default: kept, 0600 when new
@@ -28,7 +31,10 @@ type FilesOptions struct {
 // Files is the target for servers without one of their own.
 type Files struct{ options FilesOptions }
 
-var _ FileTarget = (*Files)(nil)
+var (
+	_ FileTarget = (*Files)(nil)
+	_ Grouped    = (*Files)(nil)
+)
 
 // NewFiles checks the options and returns the target.
 func NewFiles(options FilesOptions) (*Files, error) {
@@ -51,11 +57,22 @@ func (f *Files) Slots() []Slot {
 	slots := []Slot{
 		{Path: o.PrivateKeyPath, Format: PEM{Key: true}, Mode: o.PrivateKeyMode},
 		{Path: o.CombinedPath, Format: PEM{Leaf: true, Chain: true, Key: true}, Mode: o.PrivateKeyMode},
+		o.keystore(),
 		{Path: o.CertificatePath, Format: PEM{Leaf: true}, Mode: o.CertificateMode},
+		{Path: o.DERPath, Format: DER{}, Mode: o.CertificateMode},
+		{Path: o.PKCS7Path, Format: PKCS7{}, Mode: o.CertificateMode},
 		{Path: o.ChainPath, Format: PEM{Chain: true}, Mode: o.CertificateMode},
 		{Path: o.FullchainPath, Format: PEM{Leaf: true, Chain: true}, Mode: o.CertificateMode},
 	}
 	return slices.DeleteFunc(slots, func(s Slot) bool { return s.Path == "" })
+}
+
+// keystore is the slot of the keystore, without a path where there is none. A new
+// one names its key as keytool does.
+func (o FilesOptions) keystore() Slot {
+	slot := o.Store.slot("mykey")
+	slot.Mode = o.PrivateKeyMode
+	return slot
 }
 
 // Test implements Target.
@@ -66,6 +83,14 @@ func (f *Files) Test(ctx context.Context, machine transport.Transport) (bool, er
 // Reload implements Target.
 func (f *Files) Reload(ctx context.Context, machine transport.Transport) (bool, error) {
 	return maybe(ctx, machine, f.options.ReloadCommand)
+}
+
+// Server implements Grouped: the same command at the same time does the same.
+func (f *Files) Server() string {
+	if len(f.options.ReloadCommand) == 0 {
+		return ""
+	}
+	return identity(append([]string{"files"}, f.options.ReloadCommand...)...)
 }
 
 // maybe runs a command that may not be configured.

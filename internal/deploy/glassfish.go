@@ -22,7 +22,10 @@ type GlassFishOptions struct {
 // keystore when they start, so the domain is restarted.
 type GlassFish struct{ options GlassFishOptions }
 
-var _ FileTarget = (*GlassFish)(nil)
+var (
+	_ FileTarget = (*GlassFish)(nil)
+	_ Grouped    = (*GlassFish)(nil)
+)
 
 // NewGlassFish checks the options and returns the target.
 func NewGlassFish(options GlassFishOptions) (*GlassFish, error) {
@@ -46,6 +49,11 @@ func (*GlassFish) Name() string { return "glassfish" }
 
 // Slots implements Target.
 func (g *GlassFish) Slots() []Slot { return []Slot{g.options.Store.slot("s1as")} }
+
+// Server implements Grouped.
+func (g *GlassFish) Server() string {
+	return identity(append([]string{"glassfish", g.options.Admin.URL}, g.options.Restart...)...)
+}
 
 // Test implements Target; the server has none.
 func (*GlassFish) Test(context.Context, transport.Transport) (bool, error) { return false, nil }

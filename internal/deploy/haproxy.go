@@ -30,6 +30,7 @@ type HAProxy struct{ options HAProxyOptions }
 var (
 	_ FileTarget = (*HAProxy)(nil)
 	_ Starter    = (*HAProxy)(nil)
+	_ Grouped    = (*HAProxy)(nil)
 )
 
 // NewHAProxy checks the options and returns the target.
@@ -81,6 +82,16 @@ func (h *HAProxy) Reload(ctx context.Context, machine transport.Transport) (bool
 		return maybe(ctx, machine, []string{"kill", "-USR2", pid})
 	}
 	return maybe(ctx, machine, []string{"systemctl", "reload", "haproxy"})
+}
+
+// Server implements Grouped. Through the runtime API each certificate is exchanged
+// by itself.
+func (h *HAProxy) Server() string {
+	if h.options.Socket != "" {
+		return ""
+	}
+	words := append([]string{"haproxy", h.options.Binary, h.options.PIDFile}, h.configs()...)
+	return identity(append(words, h.options.ReloadCommand...)...)
 }
 
 // exchange hands the new content of the file to the running process: a

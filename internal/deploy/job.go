@@ -18,6 +18,7 @@ type Job struct {
 	Host     string // the machine's name in messages
 	Machine  transport.Transport
 	Target   Target
+	Paths    Paths // of a target whose paths are found: in Deploy those of the plan, in Observe those of the deployment
 	Material Material
 	Proof    Proof     // without an address nothing is asked over the network
 	Now      time.Time // the time the certificate's dates are held against
@@ -27,7 +28,7 @@ type Job struct {
 	Backups  string    // absolute path of an existing directory; default: beside the files
 	Keep     int       // backups kept of each file; default 3, negative for none
 	Origin   bool      // keep for Withdraw what the files held before the first deployment
-	Locks    *Locks    // nil: the caller makes sure that deployments take turns
+	Locks    *Locks    // shared by deployments that may be to one machine; nil: the caller has them take turns
 	Logger   *slog.Logger
 }
 
@@ -50,6 +51,7 @@ type Result struct {
 	Fingerprint string   // of the deployed leaf: SHA-256, lower-case hex
 	FilesHash   string   // see Observation.FilesHash
 	Served      Served   // what the last handshake showed; zero when Proven is ByFile
+	Paths       Paths    // of a target whose paths were found; else nil
 	Backups     []string // paths of the backups made by this deployment
 	Warnings    []string // sentences: done, but look
 }
@@ -89,11 +91,14 @@ func (j Job) withDefaults() (Job, error) {
 		j.Proof.Way.Key = j.Material.Chain[0].PublicKeyAlgorithm
 	}
 	j.Keep = cmp.Or(j.Keep, defaultKeep)
+	if j.Locks == nil {
+		j.Locks = &Locks{}
+	}
 	if j.Logger == nil {
 		j.Logger = slog.New(slog.DiscardHandler)
 	}
 	j.Logger = j.Logger.With("host", j.Host, "target", j.Target.Name())
-	if files, ok := j.Target.(FileTarget); ok {
+	if files, ok := j.Target.(FileTarget); ok && !isOpen(j.Target) {
 		return j, checkSlots(files.Slots())
 	}
 	return j, nil
@@ -118,55 +123,100 @@ func Deploy(ctx context.Context, job Job) (Result, error) {
 	if err := CheckMaterial(job.Material, job.Proof.Endpoint.ServerName, job.Now); err != nil {
 		return Result{}, err
 	}
-	unlock, err := job.turn(ctx)
-	if err != nil {
-		return Result{}, err
-	}
-	defer unlock()
 	switch target := job.Target.(type) {
 	case FileTarget:
 		return deployFiles(ctx, job, target)
 	case Service:
+		unlock, err := job.Locks.Lock(ctx, job.place())
+		if err != nil {
+			return Result{}, err
+		}
+		defer unlock()
 		return deployService(ctx, job, target)
 	}
 	return Result{}, fmt.Errorf("the target %s can be deployed to in no way", job.Target.Name())
 }
 
-// turn waits until no other deployment is at work on the machine.
-func (j Job) turn(ctx context.Context) (unlock func(), err error) {
-	if j.Locks == nil {
-		return func() {}, nil
-	}
-	place := j.Host
+// place tells the machine from others: deployments to one take turns.
+func (j Job) place() string {
 	if placed, ok := j.Machine.(transport.Placed); ok {
-		place = placed.Place()
+		return placed.Place()
 	}
-	return j.Locks.Lock(ctx, place)
+	return j.Host
 }
 
-// deployFiles deploys to a target by its files.
+// deployFiles deploys to a target by its files. Where it failed together with
+// others, by a reload that had them all load nothing, it is done again alone.
 func deployFiles(ctx context.Context, job Job, target FileTarget) (Result, error) {
-	d, err := read(ctx, job, target)
-	if err != nil {
-		return Result{}, err
+	result, batch, err := deployInTurn(ctx, job, target, serverOf(target))
+	var failure *RollbackError
+	if batch != nil && errors.As(err, &failure) && failure.Rollback == nil && batch.failed(ctx) {
+		result, _, err = deployInTurn(ctx, job, target, "")
 	}
-	result := Result{Proven: d.witness.proven(ByFile), Fingerprint: pki.Fingerprint(job.Material.Chain[0]), FilesHash: filesHash(target.Slots(), job.Material)}
+	return result, err
+}
+
+// deployInTurn deploys while no other deployment writes to the machine. It also
+// returns the others that it shared a reload with.
+func deployInTurn(ctx context.Context, job Job, target FileTarget, server string) (result Result, with *batch, err error) {
+	turn := job.Locks.turn(job.place(), server)
+	defer turn.end()
+	d, err := readInTurn(ctx, job, target, turn)
+	if err != nil {
+		return Result{}, nil, err
+	}
+	result = Result{
+		Proven: d.witness.proven(ByFile), Fingerprint: pki.Fingerprint(job.Material.Chain[0]), FilesHash: filesHash(d.target.Slots(), job.Material), Paths: d.job.Paths,
+	}
 	if job.Origin {
 		if err := d.keepOrigin(ctx); err != nil {
-			return Result{}, fmt.Errorf("keep what was there before: %w", err)
+			return Result{}, nil, fmt.Errorf("keep what was there before: %w", err)
 		}
 	}
 	if d.upToDate() {
 		job.Logger.DebugContext(ctx, "nothing to deploy", "fingerprint", result.Fingerprint)
 		result.Served = d.witness.before()
 		result.Warnings = d.settle(ctx)
-		return result, nil
+		return result, nil, nil
 	}
 	if err := d.replace(ctx, &result); err != nil {
 		job.Logger.WarnContext(ctx, "deployment failed, rolling back", "error", err)
-		return Result{}, d.rollback(ctx, err)
+		return Result{}, d.batch, d.rollback(ctx, err)
 	}
-	result.Warnings = d.settle(ctx)
+	result.Warnings = append(d.severed(), d.settle(ctx)...)
 	job.Logger.InfoContext(ctx, "certificate deployed", "fingerprint", result.Fingerprint, "proven", result.Proven, "reloaded", result.Reloaded)
-	return result, nil
+	return result, d.batch, nil
+}
+
+// readInTurn waits for the turn and for deployments that are at work on one of
+// the same files, and reads what is there.
+func readInTurn(ctx context.Context, job Job, target FileTarget, turn *turn) (*deployment, error) {
+	for {
+		if err := turn.arrive(ctx); err != nil {
+			return nil, err
+		}
+		// In turn, because nginx shows no configuration between two renames.
+		job, err := job.locate(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if found, ok := job.Target.(FileTarget); ok {
+			target = found
+		}
+		d, err := read(ctx, job, target)
+		if err != nil {
+			return nil, err
+		}
+		d.turn = turn
+		over := turn.claim(d.paths())
+		if over == nil {
+			return d, nil
+		}
+		turn.leave()
+		select {
+		case <-over:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }

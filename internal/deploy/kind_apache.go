@@ -18,14 +18,19 @@ func ApacheKind() kind.Kind[Target, schema.Attribute] {
 		Name:    "apache",
 		Summary: "Apache httpd. The configuration is tested with `-t` before `-k graceful`; a server that is gone after that is started again.",
 		Attributes: map[string]schema.Attribute{
-			"fullchain_path":   optional("The file of `SSLCertificateFile`: certificate and chain (2.4.8 and later)."),
+			"fullchain_path":   optional("The file of `SSLCertificateFile`: certificate and chain (2.4.8 and later). Default: read from the server's configuration, for `server_name`."),
 			"certificate_path": optional("The file of `SSLCertificateFile` for the certificate alone, beside `chain_path`. Excludes `fullchain_path`."),
 			"chain_path":       optional("The file of `SSLCertificateChainFile`."),
-			"private_key_path": required("The file of `SSLCertificateKeyFile`."),
-			"binary":           optional("The program that controls the server. Default: `apachectl`, with `service` `httpd`, found on the PATH."),
+			"private_key_path": optional("The file of `SSLCertificateKeyFile`. Default: read like `fullchain_path`."),
+			"server_name":      optional("Name of the virtual host (`ServerName` or `ServerAlias`) whose paths are read from the configuration where none is set. Default: `verify.server_name`, else the first name of the certificate that is not a wildcard."),
+			"binary":           optional("The program that controls the server. Default: `apachectl` found on the PATH; on Windows `bin\\httpd.exe` in the `server_root`, without it `httpd` found on the PATH."),
 			"config_path":      optional("The main configuration file (`-f`). Default: the one compiled in."),
 			"server_root":      optional("The server root (`-d`). Default: the one compiled in."),
-			"service":          optional("Name of the Windows service (`-n`), on Windows. Default: none."),
+			"dry_start": schema.BoolAttribute{
+				Optional:            true,
+				MarkdownDescription: "Before the reload, start a second server for a moment, on a spare port of 127.0.0.1, with the modules and directives of TLS of the same configuration. It finds what `-t` does not, above all a key that belongs to another certificate, with the running server untouched. Default: `false`.",
+			},
+			"service": optional("Name of the Windows service (`-n`). Default: `Apache2.4` where a path is one of Windows, else none."),
 		},
 		New: func(ctx context.Context, at path.Path, object types.Object) (Target, diag.Diagnostics) {
 			var b struct {
@@ -33,9 +38,11 @@ func ApacheKind() kind.Kind[Target, schema.Attribute] {
 				CertificatePath types.String `tfsdk:"certificate_path"`
 				ChainPath       types.String `tfsdk:"chain_path"`
 				PrivateKeyPath  types.String `tfsdk:"private_key_path"`
+				ServerName      types.String `tfsdk:"server_name"`
 				Binary          types.String `tfsdk:"binary"`
 				ConfigPath      types.String `tfsdk:"config_path"`
 				ServerRoot      types.String `tfsdk:"server_root"`
+				DryStart        types.Bool   `tfsdk:"dry_start"`
 				Service         types.String `tfsdk:"service"`
 			}
 			diags := object.As(ctx, &b, basetypes.ObjectAsOptions{})
@@ -44,8 +51,8 @@ func ApacheKind() kind.Kind[Target, schema.Attribute] {
 			}
 			target, err := NewApache(ApacheOptions{
 				FullchainPath: b.FullchainPath.ValueString(), CertificatePath: b.CertificatePath.ValueString(), ChainPath: b.ChainPath.ValueString(),
-				PrivateKeyPath: b.PrivateKeyPath.ValueString(), Binary: b.Binary.ValueString(), ConfigPath: b.ConfigPath.ValueString(),
-				ServerRoot: b.ServerRoot.ValueString(), Service: b.Service.ValueString(),
+				PrivateKeyPath: b.PrivateKeyPath.ValueString(), ServerName: b.ServerName.ValueString(), Binary: b.Binary.ValueString(), ConfigPath: b.ConfigPath.ValueString(),
+				ServerRoot: b.ServerRoot.ValueString(), Service: b.Service.ValueString(), DryStart: b.DryStart.ValueBool(),
 			})
 			return built(target, err, at, diags)
 		},

@@ -21,6 +21,9 @@ type filesBlock struct {
 	FullchainPath   types.String `tfsdk:"fullchain_path"`
 	PrivateKeyPath  types.String `tfsdk:"private_key_path"`
 	CombinedPath    types.String `tfsdk:"combined_path"`
+	PKCS7Path       types.String `tfsdk:"pkcs7_path"`
+	DERPath         types.String `tfsdk:"der_path"`
+	Keystore        types.Object `tfsdk:"keystore"`
 	CertificateMode types.String `tfsdk:"certificate_mode"`
 	PrivateKeyMode  types.String `tfsdk:"private_key_mode"`
 	TestCommand     types.List   `tfsdk:"test_command"`
@@ -31,13 +34,16 @@ type filesBlock struct {
 func FilesKind() kind.Kind[Target, schema.Attribute] {
 	return kind.Kind[Target, schema.Attribute]{
 		Name:    "files",
-		Summary: "Any server that reads PEM files and can be told to load them by a command.",
+		Summary: "Any server that reads files, PEM, DER, PKCS#7 or a keystore, and can be told to load them by a command.",
 		Attributes: map[string]schema.Attribute{
 			"certificate_path": optional("File for the certificate alone."),
 			"chain_path":       optional("File for the intermediate certificates."),
 			"fullchain_path":   optional("File for certificate and chain."),
 			"private_key_path": optional("File for the private key."),
 			"combined_path":    optional("File for certificate, chain and key in one."),
+			"pkcs7_path":       optional("File for certificate and chain as PKCS#7 (`.p7b`), PEM."),
+			"der_path":         optional("File for the certificate alone in DER (`.cer`, `.crt` of Windows and Java)."),
+			"keystore":         keystoreAttribute(false, "mykey"),
 			"certificate_mode": optional("Permissions of files without the key, in octal. Default: those of the file that is there, `0644` for a new one."),
 			"private_key_mode": optional("Permissions of files with the key, in octal. Default: those of the file that is there, `0600` for a new one."),
 			"test_command":     words("Command that succeeds when the server can use the files, " + restartText + " Default: none."),
@@ -52,7 +58,8 @@ func FilesKind() kind.Kind[Target, schema.Attribute] {
 			options := FilesOptions{
 				CertificatePath: b.CertificatePath.ValueString(), ChainPath: b.ChainPath.ValueString(),
 				FullchainPath: b.FullchainPath.ValueString(), PrivateKeyPath: b.PrivateKeyPath.ValueString(),
-				CombinedPath: b.CombinedPath.ValueString(),
+				CombinedPath: b.CombinedPath.ValueString(), PKCS7Path: b.PKCS7Path.ValueString(), DERPath: b.DERPath.ValueString(),
+				Store: storeOptions(ctx, b.Keystore, &diags),
 			}
 			options.CertificateMode = mode(b.CertificateMode, at.AtName("certificate_mode"), &diags)
 			options.PrivateKeyMode = mode(b.PrivateKeyMode, at.AtName("private_key_mode"), &diags)

@@ -18,27 +18,31 @@ func NginxKind() kind.Kind[Target, schema.Attribute] {
 		Name:    "nginx",
 		Summary: "nginx, or a server with its command line such as OpenResty or Tengine. The configuration is tested with `nginx -t` before `nginx -s reload`.",
 		Attributes: map[string]schema.Attribute{
-			"fullchain_path":   required("The file of `ssl_certificate`: certificate and chain."),
-			"private_key_path": required("The file of `ssl_certificate_key`."),
-			"binary":           optional("The nginx program. Default: `nginx`, found on the PATH."),
+			"fullchain_path":   optional("The file of `ssl_certificate`: certificate and chain. Default: read from the server's configuration (`nginx -T`), for `server_name`."),
+			"private_key_path": optional("The file of `ssl_certificate_key`. Default: read like `fullchain_path`."),
+			"server_name":      optional("Name of the server (`server_name`) whose paths are read from the configuration where they are not set. Default: `verify.server_name`, else the first name of the certificate that is not a wildcard."),
+			"binary":           optional("The nginx program. Default: `nginx`, found on the PATH; on Windows `nginx.exe` in the `prefix`."),
 			"config_path":      optional("The main configuration file (`-c`). Default: the one compiled in."),
-			"prefix":           optional("The prefix of relative paths (`-p`). Default: the one compiled in."),
+			"prefix":           optional("The prefix of relative paths (`-p`). Default: the one compiled in. Needed on Windows, such as `C:\\nginx`."),
+			"service":          optional("Name of the Windows service that runs nginx, on Windows. Default: none; nginx is a process of its own."),
 		},
 		New: func(ctx context.Context, at path.Path, object types.Object) (Target, diag.Diagnostics) {
 			var b struct {
 				FullchainPath  types.String `tfsdk:"fullchain_path"`
 				PrivateKeyPath types.String `tfsdk:"private_key_path"`
+				ServerName     types.String `tfsdk:"server_name"`
 				Binary         types.String `tfsdk:"binary"`
 				ConfigPath     types.String `tfsdk:"config_path"`
 				Prefix         types.String `tfsdk:"prefix"`
+				Service        types.String `tfsdk:"service"`
 			}
 			diags := object.As(ctx, &b, basetypes.ObjectAsOptions{})
 			if diags.HasError() {
 				return nil, diags
 			}
 			target, err := NewNginx(NginxOptions{
-				FullchainPath: b.FullchainPath.ValueString(), PrivateKeyPath: b.PrivateKeyPath.ValueString(),
-				Binary: b.Binary.ValueString(), ConfigPath: b.ConfigPath.ValueString(), Prefix: b.Prefix.ValueString(),
+				FullchainPath: b.FullchainPath.ValueString(), PrivateKeyPath: b.PrivateKeyPath.ValueString(), ServerName: b.ServerName.ValueString(),
+				Binary: b.Binary.ValueString(), ConfigPath: b.ConfigPath.ValueString(), Prefix: b.Prefix.ValueString(), Service: b.Service.ValueString(),
 			})
 			return built(target, err, at, diags)
 		},

@@ -13,10 +13,12 @@ import (
 // Tengine).
 type NginxOptions struct {
 	FullchainPath  string // ssl_certificate
-	PrivateKeyPath string // ssl_certificate_key
+	PrivateKeyPath string // ssl_certificate_key; without both paths they are found by:
+	ServerName     string // server_name; default: the name of the proof
 	Binary         string // default "nginx", found on the machine's PATH
 	ConfigPath     string // -c; default: the one compiled in
-	Prefix         string // -p; default: the one compiled in
+	Prefix         string // -p; default: the one compiled in, which Windows has not
+	Service        string // the Windows service that runs it; empty for a process of its own
 }
 
 // Nginx is the target for nginx. Its test is reliable: a pair that does not
@@ -26,14 +28,26 @@ type Nginx struct{ options NginxOptions }
 var (
 	_ FileTarget = (*Nginx)(nil)
 	_ Starter    = (*Nginx)(nil)
+	_ Grouped    = (*Nginx)(nil)
+	_ Finder     = (*Nginx)(nil)
 )
 
 // NewNginx checks the options and returns the target.
 func NewNginx(options NginxOptions) (*Nginx, error) {
-	if options.FullchainPath == "" || options.PrivateKeyPath == "" {
-		return nil, fmt.Errorf("%w: nginx needs the path of the full chain and of the private key", ErrPath)
+	onWindows := options.Service != "" || anyWindows(options.FullchainPath, options.PrivateKeyPath, options.Binary, options.ConfigPath, options.Prefix)
+	if onWindows && !windows(options.Prefix) {
+		return nil, fmt.Errorf("%w: on Windows nginx needs its folder as prefix, such as C:\\nginx", ErrPath)
 	}
 	n := &Nginx{options}
+	if n.Open() {
+		return n, nil
+	}
+	if options.FullchainPath == "" || options.PrivateKeyPath == "" {
+		return nil, fmt.Errorf("%w: nginx needs the path of the full chain and of the private key, or neither", ErrPath)
+	}
+	if options.ServerName != "" {
+		return nil, fmt.Errorf("%w: server_name is for finding them, and they are set", ErrPath)
+	}
 	return n, checkSlots(n.Slots())
 }
 
@@ -60,14 +74,28 @@ func (n *Nginx) Reload(ctx context.Context, machine transport.Transport) (bool, 
 	return true, err
 }
 
-// Start implements Starter.
+// Server implements Grouped.
+func (n *Nginx) Server() string {
+	return identity("nginx", n.options.Binary, n.options.ConfigPath, n.options.Prefix)
+}
+
+// Start implements Starter. On Windows nginx stays in the foreground.
 func (n *Nginx) Start(ctx context.Context, machine transport.Transport) error {
+	switch {
+	case n.options.Service != "":
+		return startService(ctx, machine, n.options.Service)
+	case windows(n.options.Prefix):
+		return startProcess(ctx, machine, n.argv(), n.options.Prefix)
+	}
 	_, err := n.run(ctx, machine)
 	return err
 }
 
 // Alive implements Starter: by the process whose number is in the pid file.
 func (n *Nginx) Alive(ctx context.Context, machine transport.Transport) (bool, error) {
+	if n.options.Service != "" {
+		return serviceRuns(ctx, machine, n.options.Service)
+	}
 	file, err := n.pidFile(ctx, machine)
 	if err != nil {
 		return false, err
@@ -126,12 +154,20 @@ func argument(build, name string) string {
 }
 
 func (n *Nginx) run(ctx context.Context, machine transport.Transport, arguments ...string) (string, error) {
-	argv := []string{cmp.Or(n.options.Binary, "nginx")}
+	return command(ctx, machine, n.argv(arguments...))
+}
+
+func (n *Nginx) argv(arguments ...string) []string {
+	program := "nginx"
+	if windows(n.options.Prefix) {
+		program = below(n.options.Prefix, "nginx.exe")
+	}
+	argv := []string{cmp.Or(n.options.Binary, program)}
 	if n.options.Prefix != "" {
 		argv = append(argv, "-p", n.options.Prefix)
 	}
 	if n.options.ConfigPath != "" {
 		argv = append(argv, "-c", n.options.ConfigPath)
 	}
-	return command(ctx, machine, append(argv, arguments...))
+	return append(argv, arguments...)
 }

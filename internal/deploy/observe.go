@@ -40,10 +40,13 @@ func Observe(ctx context.Context, job Job) (Observation, error) {
 	if len(job.Material.Chain) == 0 {
 		return Observation{}, pki.ErrNoCertificate
 	}
+	if job.Target, err = Remembered(job.Target, job.Paths); err != nil {
+		return Observation{}, err
+	}
 	var o Observation
 	chain := job.Material.Chain
 	if files, ok := job.Target.(FileTarget); ok {
-		if !job.Distant {
+		if !job.Distant && !isOpen(job.Target) {
 			o.look(ctx, job, files)
 		}
 		chain = installed(files.Slots(), job.Material)

@@ -46,7 +46,7 @@ func (d *deployment) rollback(ctx context.Context, cause error) error {
 		failure.Truth = "not every file could be restored; the journal and the backups are kept for the next run"
 		err = fmt.Errorf("restore the files: %w", err)
 	case restored && (d.activated || d.journal.open()): // the server may have loaded the new files
-		_, err = d.activate(ctx)
+		err = d.activate(ctx)
 		failure.Truth = "the files are restored"
 	default:
 		err = d.revive(ctx)

@@ -177,3 +177,32 @@ func BenchmarkRollout_20HostsOverSSH(b *testing.B) {
 		}
 	}
 }
+
+// Configurations are read over the connection there is.
+func TestFind_overSSH(t *testing.T) {
+	s := transporttest.StartSSHD(t)
+	f := newFixture(t)
+	f.WriteConfig(t, "server_name "+name+";")
+	f.machine.Transport = overSSH(t, transport.SSHOptions{Hop: hopTo(s)})
+	nginx, err := NewNginx(NginxOptions{ConfigPath: f.Config, Prefix: f.Prefix})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.job.Target = nginx
+	result, err := Deploy(t.Context(), f.job)
+	if err != nil || result.Paths["fullchain_path"] != f.FullchainPath {
+		t.Fatalf("deploy = %+v, %v", result, err)
+	}
+	f.wantServed(t, f.fresh)
+	c := newConformance(t, members()["apache"], false)
+	apache, err := NewApache(ApacheOptions{Binary: "apache2", ConfigPath: c.server.Config})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, paths, err := Locate(t.Context(), f.machine, apache, name); err != nil || paths["private_key_path"] != c.server.Path("key.pem") {
+		t.Errorf("apache: %s, %v", paths, err)
+	}
+	if got := s.Connections(); got != 1 {
+		t.Errorf("%d connections, want 1", got)
+	}
+}

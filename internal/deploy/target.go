@@ -93,7 +93,7 @@ func checkSlots(slots []Slot) error {
 // files.
 func CheckPaths(ctx context.Context, machine transport.Transport, target Target, backupDirectory string) error {
 	files, ok := target.(FileTarget)
-	if !ok {
+	if !ok || isOpen(target) {
 		return nil
 	}
 	if err := checkSlots(files.Slots()); err != nil {
@@ -137,6 +137,8 @@ func checkUnlocked(slots []Slot) error {
 func windows(name string) bool {
 	return len(name) > 2 && name[1] == ':' && (name[2] == '\\' || name[2] == '/') || strings.HasPrefix(name, `\\`)
 }
+
+func anyWindows(names ...string) bool { return slices.ContainsFunc(names, windows) }
 
 func absolute(name string) bool { return strings.HasPrefix(name, "/") || windows(name) }
 

@@ -16,7 +16,10 @@ type TomcatOptions struct {
 
 	CertificatePath string // certificateFile
 	ChainPath       string // certificateChainFile
-	PrivateKeyPath  string // certificateKeyFile
+	PrivateKeyPath  string // certificateKeyFile; without keystore and paths they are found by:
+
+	ServerName string // hostName of an SSLHostConfig; default: the name of the proof
+	Base       string // CATALINA_BASE, with conf/server.xml; default: where packages have it
 
 	Manager     Admin  // the manager's text interface, role manager-script; without a URL:
 	TLSHostName string // the SSLHostConfig to reload; default: all
@@ -28,18 +31,28 @@ type TomcatOptions struct {
 // anything is written, and only handshakes prove what is served.
 type Tomcat struct{ options TomcatOptions }
 
-var _ FileTarget = (*Tomcat)(nil)
+var (
+	_ FileTarget = (*Tomcat)(nil)
+	_ Grouped    = (*Tomcat)(nil)
+	_ Finder     = (*Tomcat)(nil)
+)
 
 // NewTomcat checks the options and returns the target.
 func NewTomcat(options TomcatOptions) (*Tomcat, error) {
 	t := &Tomcat{options}
-	if (options.Store.Path == "") == (options.CertificatePath == "") {
-		return nil, fmt.Errorf("%w: tomcat needs a keystore, or the files of certificate and private key", ErrPath)
-	}
 	if options.Manager.URL != "" {
 		if err := options.Manager.check(); err != nil {
 			return nil, err
 		}
+	}
+	if t.Open() {
+		return t, nil
+	}
+	if options.ServerName != "" || options.Base != "" {
+		return nil, fmt.Errorf("%w: server_name and catalina_base are for finding them, and they are set", ErrPath)
+	}
+	if (options.Store.Path == "") == (options.CertificatePath == "") {
+		return nil, fmt.Errorf("%w: tomcat needs a keystore, or the files of certificate and private key", ErrPath)
 	}
 	return t, checkSlots(t.Slots())
 }
@@ -58,6 +71,15 @@ func (t *Tomcat) Slots() []Slot {
 		slots = append(slots, Slot{Path: o.ChainPath, Format: PEM{Chain: true}})
 	}
 	return slots
+}
+
+// Server implements Grouped.
+func (t *Tomcat) Server() string {
+	o := t.options
+	if o.Manager.URL == "" && len(o.Restart) == 0 {
+		return ""
+	}
+	return identity(append([]string{"tomcat", o.Manager.URL, o.TLSHostName}, o.Restart...)...)
 }
 
 // Test implements Target; Tomcat has none.

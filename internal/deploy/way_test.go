@@ -132,7 +132,7 @@ func TestDeploy_changesTheKindOfKey(t *testing.T) {
 func farm(t *testing.T, address string, m Material) (string, *atomic.Pointer[tls.Certificate]) {
 	t.Helper()
 	var current atomic.Pointer[tls.Certificate]
-	current.Store(pair(m))
+	current.Store(certificateOf(m))
 	listener, err := tls.Listen("tcp", address, &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return current.Load(), nil }})
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +142,7 @@ func farm(t *testing.T, address string, m Material) (string, *atomic.Pointer[tls
 	return listener.Addr().String(), &current
 }
 
-func pair(m Material) *tls.Certificate {
+func certificateOf(m Material) *tls.Certificate {
 	return &tls.Certificate{Certificate: [][]byte{m.Chain[0].Raw, m.Chain[1].Raw}, PrivateKey: m.Key.Signer()}
 }
 
@@ -156,7 +156,7 @@ func TestProve_everyAddress(t *testing.T) {
 	if !errors.Is(err, ErrOtherServed) || !strings.Contains(err.Error(), second+` (server name`) || strings.Contains(err.Error(), first) {
 		t.Errorf("prove = %v, want the second address and not the first", err)
 	}
-	current.Store(pair(f.fresh))
+	current.Store(certificateOf(f.fresh))
 	if _, err := Prove(t.Context(), proof, serves(proof.Endpoint, f.fresh.Chain)); err != nil {
 		t.Errorf("prove = %v", err)
 	}
@@ -188,7 +188,7 @@ func TestProve_membersOfAName(t *testing.T) {
 	if seen, err := Observe(t.Context(), f.job); err != nil || len(seen.Drift) != 1 || !strings.Contains(seen.Drift[0], second) {
 		t.Errorf("observed %+v, %v; want the drift of %s", seen, err, second)
 	}
-	current.Store(pair(f.fresh))
+	current.Store(certificateOf(f.fresh))
 	if _, err := Prove(t.Context(), proof, serves(proof.Endpoint, f.fresh.Chain)); err != nil {
 		t.Errorf("prove = %v", err)
 	}

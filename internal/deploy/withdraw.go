@@ -96,11 +96,14 @@ func Withdraw(ctx context.Context, job Job, how Withdrawal) (Withdrawn, error) {
 	if err != nil {
 		return Withdrawn{}, err
 	}
-	unlock, err := job.turn(ctx)
+	unlock, err := job.Locks.Lock(ctx, job.place())
 	if err != nil {
 		return Withdrawn{}, err
 	}
 	defer unlock()
+	if job, err = job.locate(ctx); err != nil {
+		return Withdrawn{}, err
+	}
 	target, _ := job.Target.(FileTarget) // CheckWithdrawal has seen to it
 	w := withdrawal{deployment: deployment{job: job, target: target, witness: witness{proof: job.Proof, machine: job.Machine}}}
 	if err := w.read(ctx, how); err != nil {

@@ -85,7 +85,7 @@ func (n *Nginx) WriteConfig(t testing.TB, more string) {
 	}
 	text := fmt.Sprintf(`worker_processes 1;
 pid nginx.pid;
-error_log error.log;
+error_log error.log notice;
 events {}
 http {
 	access_log off;
@@ -129,6 +129,16 @@ func (n *Nginx) Stop(t testing.TB) {
 		wait()
 	}
 	t.Error("nginx does not stop")
+}
+
+// Reloads counts how often nginx has loaded its configuration again.
+func (n *Nginx) Reloads(t testing.TB) int {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(n.Prefix, "error.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(string(text), ": reconfiguring")
 }
 
 // Reload makes nginx load its files.

@@ -69,11 +69,11 @@ func TestParseListing(t *testing.T) {
 		text string
 		want posixEntry
 	}{
-		"a file":                        {"-rw-r----- 1 0 12 5 Nov 24 22:00 /etc/key.pem\n", posixEntry{mode: 0o640, uid: 0, gid: 12}},
-		"with an SELinux label":         {"-rw-------. 1 3 4 5 Nov 24 22:00 /k\n", posixEntry{mode: 0o600, uid: 3, gid: 4}},
-		"with an access list":           {"-rw-r--r--+ 1 3 4 5 Nov 24 22:00 /k\n", posixEntry{mode: 0o644, uid: 3, gid: 4}},
+		"a file":                        {"-rw-r----- 2 0 12 5 Nov 24 22:00 /etc/key.pem\n", posixEntry{mode: 0o640, uid: 0, gid: 12, links: 2}},
+		"with an SELinux label":         {"-rw-------. 1 3 4 5 Nov 24 22:00 /k\n", posixEntry{mode: 0o600, uid: 3, gid: 4, links: 1}},
+		"with an access list":           {"-rw-r--r--+ 1 3 4 5 Nov 24 22:00 /k\n", posixEntry{mode: 0o644, uid: 3, gid: 4, links: 1}},
 		"a directory with a sticky bit": {"drwxrwxrwt 9 0 0 4096 Nov 24 22:00 /tmp\n", posixEntry{mode: fs.ModeDir | 0o777}},
-		"bits without x":                {"-rwSr-S--T 1 0 0 5 Nov 24 22:00 /k\n", posixEntry{mode: 0o640}},
+		"bits without x":                {"-rwSr-S--T 1 0 0 5 Nov 24 22:00 /k\n", posixEntry{mode: 0o640, links: 1}},
 		"a link":                        {"lrwxrwxrwx 1 0 0 4 Nov 24 22:00 /l -> /k\n", posixEntry{mode: fs.ModeSymlink | 0o777}},
 		"a pipe":                        {"prw------- 1 0 0 0 Nov 24 22:00 /p\n", posixEntry{mode: fs.ModeNamedPipe | 0o600}},
 		"a device":                      {"crw-rw-rw- 1 0 0 1, 3 Nov 24 22:00 /dev/null\n", posixEntry{mode: fs.ModeDevice | 0o666}},

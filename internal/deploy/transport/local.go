@@ -67,7 +67,7 @@ func (Local) Stat(ctx context.Context, path string) (FileInfo, error) {
 		return FileInfo{}, fmt.Errorf("read %s: it is no regular file (%s)", path, info.Mode().Type())
 	}
 	uid, gid := owner(info)
-	return FileInfo{Attributes{info.Mode().Perm(), uid, gid, label(resolved)}, resolved}, nil
+	return FileInfo{Attributes{info.Mode().Perm(), uid, gid, label(resolved)}, resolved, names(info)}, nil
 }
 
 // Stage implements Transport.

@@ -21,6 +21,15 @@ func owner(info fs.FileInfo) (uid, gid int) {
 	return int(stat.Uid), int(stat.Gid)
 }
 
+// names counts the hard links of a file.
+func names(info fs.FileInfo) int {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0
+	}
+	return int(stat.Nlink)
+}
+
 // setOwner changes what differs and nothing else: without the right to give
 // files away it still keeps the process's own.
 func setOwner(file *os.File, uid, gid int) error {

@@ -21,3 +21,6 @@ func writable(string) error { return nil }
 
 // ownGroup: the default kills the process itself.
 func ownGroup(*exec.Cmd) {}
+
+// names is not told without opening the file again.
+func names(fs.FileInfo) int { return 0 }

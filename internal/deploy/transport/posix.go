@@ -38,6 +38,7 @@ type posixEntry struct {
 	mode     fs.FileMode // with the type
 	uid, gid int
 	label    string
+	links    int // names of a regular file; 0 where that is not told
 }
 
 func (e posixEntry) attributes() Attributes {
@@ -101,7 +102,7 @@ func (p posix) stat(ctx context.Context, name string) (FileInfo, error) {
 	if !entry.mode.IsRegular() {
 		return FileInfo{}, fmt.Errorf("read %s: it is no regular file (%s)", name, entry.mode.Type())
 	}
-	return FileInfo{entry.attributes(), at}, nil
+	return FileInfo{entry.attributes(), at, entry.links}, nil
 }
 
 func (p posix) stage(ctx context.Context, name string, data []byte, attributes Attributes) (Staged, error) {

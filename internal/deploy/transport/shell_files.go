@@ -82,6 +82,9 @@ func parseListing(text string) (posixEntry, error) {
 	var err, other error
 	entry.uid, err = strconv.Atoi(fields[2])
 	entry.gid, other = strconv.Atoi(fields[3])
+	if entry.mode.IsRegular() {
+		entry.links, _ = strconv.Atoi(fields[1]) // 0 is "not told"
+	}
 	if err != nil || other != nil {
 		return posixEntry{}, fmt.Errorf("cannot read what ls says: %q", text)
 	}

@@ -10,6 +10,8 @@ package transport
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -90,7 +92,8 @@ type Attributes struct {
 // FileInfo describes a file that was read.
 type FileInfo struct {
 	Attributes
-	Path string // where the file really is, symbolic links followed
+	Path  string // where the file really is, symbolic links followed
+	Links int    // how many names (hard links) it has; 0 where the machine does not tell
 }
 
 // Staged is a complete file waiting for its rename. To give it up, Remove its
@@ -116,6 +119,14 @@ func IsTemporary(name, base string) bool {
 	name, random, ok := strings.Cut(name, temporaryMark)
 	return ok && len(random) == 16 && strings.Trim(random, "0123456789abcdef") == "" &&
 		strings.HasPrefix(strings.TrimLeft(name, "."), strings.TrimLeft(base, "."))
+}
+
+// Temporary draws a name that IsTemporary knows, for a file beside one whose name
+// is base.
+func Temporary(base string) string {
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails (Go 1.24)
+	return "." + base + temporaryMark + hex.EncodeToString(random[:])
 }
 
 // WriteFile replaces or creates the file that path stands for.

@@ -184,7 +184,7 @@ func (w *Windows) ReadFile(ctx context.Context, path string) ([]byte, FileInfo, 
 	if err != nil {
 		return nil, FileInfo{Path: reply.Path}, fmt.Errorf("read %s: %w", path, err)
 	}
-	return reply.content, FileInfo{Attributes{modeOf(reply.Label), Unknown, Unknown, reply.Label}, reply.Path}, nil
+	return reply.content, FileInfo{Attributes: Attributes{modeOf(reply.Label), Unknown, Unknown, reply.Label}, Path: reply.Path}, nil
 }
 
 // modeOf says in a mode whom an access list in SDDL lets in: only certain

@@ -32,6 +32,7 @@ type WinRM struct {
 	CABundle       []byte
 	User, Password string
 	Root           string // stands for drive C
+	Programs       Programs
 
 	ntlm     bool
 	requests atomic.Int64
@@ -251,7 +252,7 @@ func (w *WinRM) start(shell, line string) string {
 	w.lines = append(w.lines, line)
 	w.mu.Unlock()
 	go func() {
-		code := PowerShell{w.Root}.Run(line, reader, stream{p, "stdout"}, stream{p, "stderr"})
+		code := PowerShell{w.Root, w.Programs}.Run(line, reader, stream{p, "stdout"}, stream{p, "stderr"})
 		_ = reader.Close() // who still sends is told
 		p.end(code)
 	}()
