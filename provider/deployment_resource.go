@@ -327,7 +327,7 @@ func (r *deploymentResource) checkPlan(ctx context.Context, m, config deployment
 			response.Diagnostics.AddAttributeError(path.Root("on_destroy"), "The deployment cannot be undone in this way", err.Error()+". Leave on_destroy out, and the server keeps the certificate.")
 		}
 	}
-	if finder, ok := target.(deploy.Finder); err == nil && !(ok && finder.Open()) {
+	if finder, ok := target.(deploy.Finder); err == nil && (!ok || !finder.Open()) {
 		r.checkHosts(ctx, m.left(ctx, hosts, prior), target, &response.Diagnostics)
 	}
 	if !hasUnknown(m.Verify) {

@@ -123,7 +123,7 @@ func TestCheckPaths_keystores(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := CheckHost(t.Context(), transport.Local{}, target, ""); !errors.Is(err, want) {
+		if err := CheckHost(t.Context(), transport.Local{}, target); !errors.Is(err, want) {
 			t.Errorf("password %q: %v, want %v", password, err, want)
 		}
 	}
