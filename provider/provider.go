@@ -28,6 +28,7 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/issuer/acme"
 	"github.com/certiform/terraform-provider-certificate/internal/issuer/tencentcloud"
 	"github.com/certiform/terraform-provider-certificate/internal/kind"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 var (
@@ -210,7 +211,7 @@ func (p *certificateProvider) configureStorage(ctx context.Context, configured t
 			identity = own.ValueString()
 		}
 	}
-	sealed, err := custody.Seal(store, custody.NewSecret(identity), ageRecipients(configured)...)
+	sealed, err := custody.Seal(store, secret.New(identity), ageRecipients(configured)...)
 	if errors.Is(err, custody.ErrRecipient) {
 		diags.AddAttributeError(at.AtName("encryption").AtName("age_recipients"), "No usable age recipients", err.Error()+".")
 		return noStore{err}

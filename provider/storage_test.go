@@ -12,6 +12,7 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/custody"
 	"github.com/certiform/terraform-provider-certificate/internal/custody/postgrestest"
 	"github.com/certiform/terraform-provider-certificate/internal/lab"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // postgresConfig keeps everything in the database that the environment names,
@@ -193,7 +194,7 @@ provider "certificate" {
 }
 ` + crashConfig)
 	c.must(0, "apply", "-auto-approve")
-	store, err := custody.Open(custody.Options{Directory: c.StorageDirectory(), AgeIdentity: custody.NewSecret(other.String())})
+	store, err := custody.Open(custody.Options{Directory: c.StorageDirectory(), AgeIdentity: secret.New(other.String())})
 	if err != nil {
 		t.Fatal(err)
 	}

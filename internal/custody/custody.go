@@ -17,6 +17,8 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 var (
@@ -79,9 +81,9 @@ type Store interface {
 
 // Options say where the storage is and how its values are protected.
 type Options struct {
-	Directory     string   // path; see [OpenDirectory]
-	AgeIdentity   Secret   // see [Seal]; empty keeps the values in the clear
-	AgeRecipients []string // see [Seal]
+	Directory     string      // path; see [OpenDirectory]
+	AgeIdentity   secret.Text // see [Seal]; empty keeps the values in the clear
+	AgeRecipients []string    // see [Seal]
 }
 
 // Open returns the store that opts describe. It creates nothing: a directory

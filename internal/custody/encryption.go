@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"filippo.io/age"
+
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // ageIntro is the first line of every age file (age-encryption.org/v1).
@@ -41,7 +43,7 @@ type sealed struct {
 //
 // A value keeps its recipients until it is stored again: an identity that was
 // replaced has to stay below the new one for as long as there are such values.
-func Seal(inner Store, identity Secret, recipients ...string) (Store, error) {
+func Seal(inner Store, identity secret.Text, recipients ...string) (Store, error) {
 	if strings.TrimSpace(identity.Reveal()) == "" {
 		if len(recipients) > 0 {
 			return nil, ErrNoIdentity

@@ -12,10 +12,11 @@ import (
 
 	"github.com/certiform/terraform-provider-certificate/internal/custody"
 	"github.com/certiform/terraform-provider-certificate/internal/custody/custodytest"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 func TestSeal_conformance(t *testing.T) {
-	for name, identity := range map[string]custody.Secret{
+	for name, identity := range map[string]secret.Text{
 		"in the clear":    {},
 		"X25519 identity": newIdentity(t),
 	} {
@@ -53,12 +54,12 @@ func TestSeal_refusesWhatItCannotRead(t *testing.T) {
 	one, other := newIdentity(t), newIdentity(t)
 	for _, c := range []struct {
 		name         string
-		wrote, reads custody.Secret
+		wrote, reads secret.Text
 		hint         string
 	}{
 		{"another identity", one, other, "another identity"},
-		{"an identity, but the value is in the clear", custody.Secret{}, one, "remove encryption.age_identity"},
-		{"no identity, but the value is encrypted", one, custody.Secret{}, "set encryption.age_identity"},
+		{"an identity, but the value is in the clear", secret.Text{}, one, "remove encryption.age_identity"},
+		{"no identity, but the value is encrypted", one, secret.Text{}, "set encryption.age_identity"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			root := filepath.Join(t.TempDir(), "state")
@@ -88,7 +89,7 @@ func TestSeal_identityIsReplacedByPuttingTheNewOneFirst(t *testing.T) {
 	if err := openSealed(t, root, old).Put(t.Context(), "keys/a", []byte("a")); err != nil {
 		t.Fatal(err)
 	}
-	both := custody.NewSecret("\n  # new\n  " + fresh.Reveal() + "\n  # old\n  " + old.Reveal() + "\n")
+	both := secret.New("\n  # new\n  " + fresh.Reveal() + "\n  # old\n  " + old.Reveal() + "\n")
 	store := openSealed(t, root, both)
 	data, err := store.Get(t.Context(), "keys/a")
 	if err != nil {
@@ -107,7 +108,7 @@ func TestSeal_hybridIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store := openSealed(t, filepath.Join(t.TempDir(), "state"), custody.NewSecret(hybrid.String()))
+	store := openSealed(t, filepath.Join(t.TempDir(), "state"), secret.New(hybrid.String()))
 	if err := store.Put(t.Context(), "keys/a", []byte("a")); err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +143,7 @@ func TestSeal_badIdentityIsNotEchoed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, bad := range []string{"hunter2", "AGE-SECRET-KEY-1HUNTER2", "age1publichunter2", "# hunter2"} {
-		_, err := custody.Seal(inner, custody.NewSecret(bad))
+		_, err := custody.Seal(inner, secret.New(bad))
 		if err == nil || !strings.Contains(err.Error(), "age-keygen") || strings.Contains(strings.ToLower(err.Error()), "hunter2") {
 			t.Errorf("Seal with %q: %v, want an error that names age-keygen and not the value", bad, err)
 		}
@@ -150,13 +151,13 @@ func TestSeal_badIdentityIsNotEchoed(t *testing.T) {
 }
 
 func TestSeal_inTheClearRefusesAnAgeFileAsValue(t *testing.T) {
-	store := openSealed(t, filepath.Join(t.TempDir(), "state"), custody.Secret{})
+	store := openSealed(t, filepath.Join(t.TempDir(), "state"), secret.Text{})
 	if err := store.Put(t.Context(), "keys/a", []byte("age-encryption.org/v1\n…")); err == nil {
 		t.Error("Put of an age file succeeded, though Get would refuse it")
 	}
 }
 
-func openSealed(t *testing.T, root string, identity custody.Secret) custody.Store {
+func openSealed(t *testing.T, root string, identity secret.Text) custody.Store {
 	t.Helper()
 	store, err := custody.Open(custody.Options{Directory: root, AgeIdentity: identity})
 	if err != nil {
@@ -165,13 +166,13 @@ func openSealed(t *testing.T, root string, identity custody.Secret) custody.Stor
 	return store
 }
 
-func newIdentity(t *testing.T) custody.Secret {
+func newIdentity(t *testing.T) secret.Text {
 	t.Helper()
 	identity, err := age.GenerateX25519Identity()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return custody.NewSecret(identity.String())
+	return secret.New(identity.String())
 }
 
 func put(t *testing.T, store custody.Store, key, value string) {

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/certiform/terraform-provider-certificate/internal/kind"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // EnvPostgresURL stands in for storage.postgres.url.
@@ -65,7 +66,7 @@ func PostgresKind(getenv func(string) string) kind.Kind[Store, schema.Attribute]
 			}
 			var store *Postgres
 			if err == nil {
-				store, err = OpenPostgres(PostgresOptions{NewSecret(address), b.Schema.ValueString()})
+				store, err = OpenPostgres(PostgresOptions{secret.New(address), b.Schema.ValueString()})
 			}
 			if err != nil {
 				diags.AddAttributeError(at.AtName(attribute), "No usable PostgreSQL database",
@@ -86,7 +87,7 @@ func PostgresFromEnvironment(getenv func(string) string) (Store, error) {
 	case getenv(EnvDirectory) != "":
 		return nil, errors.New("both " + EnvDirectory + " and " + EnvPostgresURL + " are set: unset one, or configure storage")
 	}
-	store, err := OpenPostgres(PostgresOptions{URL: NewSecret(getenv(EnvPostgresURL))})
+	store, err := OpenPostgres(PostgresOptions{URL: secret.New(getenv(EnvPostgresURL))})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", EnvPostgresURL, err)
 	}

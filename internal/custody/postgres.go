@@ -9,6 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // statementTimeout bounds one statement, the wait for a connection included.
@@ -31,7 +33,7 @@ type Postgres struct {
 	target   string // database and host, for messages
 	schema   string
 	entries  string // the table, quoted
-	secrets  []Secret
+	secrets  []secret.Text
 	gate     chan struct{} // whoever is in it may use the next two
 	pool     *pgxpool.Pool
 	migrated bool

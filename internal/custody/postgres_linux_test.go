@@ -16,10 +16,11 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/custody"
 	"github.com/certiform/terraform-provider-certificate/internal/custody/custodytest"
 	"github.com/certiform/terraform-provider-certificate/internal/custody/postgrestest"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 func TestPostgres_conformance(t *testing.T) {
-	seal := func(identity custody.Secret) func(*testing.T, custody.Store) custody.Store {
+	seal := func(identity secret.Text) func(*testing.T, custody.Store) custody.Store {
 		return func(t *testing.T, inner custody.Store) custody.Store {
 			store, err := custody.Seal(inner, identity)
 			if err != nil {
@@ -30,7 +31,7 @@ func TestPostgres_conformance(t *testing.T) {
 	}
 	for name, wrap := range map[string]func(*testing.T, custody.Store) custody.Store{
 		"raw":             func(_ *testing.T, inner custody.Store) custody.Store { return inner },
-		"in the clear":    seal(custody.Secret{}),
+		"in the clear":    seal(secret.Text{}),
 		"X25519 identity": seal(newIdentity(t)),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -192,7 +193,7 @@ func TestPostgres_badURLIsNotEchoed(t *testing.T) {
 		"a bad sslmode":                   "postgres://user:hunter2@host/certs?sslmode=hunter2",
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := custody.OpenPostgres(custody.PostgresOptions{URL: custody.NewSecret(address)})
+			_, err := custody.OpenPostgres(custody.PostgresOptions{URL: secret.New(address)})
 			if !errors.Is(err, custody.ErrUnusable) || !strings.Contains(err.Error(), "postgres://user:password@host:5432/database") {
 				t.Errorf("OpenPostgres: %v, want ErrUnusable that shows the form of a URL", err)
 			}
@@ -203,7 +204,7 @@ func TestPostgres_badURLIsNotEchoed(t *testing.T) {
 
 func TestPostgres_badSchema(t *testing.T) {
 	for _, schema := range []string{"Upper", "with-hyphen", "1st", "pg_mine", "information_schema", `a"b`, strings.Repeat("a", 64)} {
-		_, err := custody.OpenPostgres(custody.PostgresOptions{URL: custody.NewSecret("postgres://localhost/x"), Schema: schema})
+		_, err := custody.OpenPostgres(custody.PostgresOptions{URL: secret.New("postgres://localhost/x"), Schema: schema})
 		if !errors.Is(err, custody.ErrUnusable) || !strings.Contains(err.Error(), strconv.Quote(schema)) {
 			t.Errorf("OpenPostgres with schema %q: %v, want ErrUnusable that names it", schema, err)
 		}
@@ -221,7 +222,7 @@ func TestPostgres_doesNotPrint(t *testing.T) {
 
 func TestPostgres_sealedValues(t *testing.T) {
 	address, identity := server.Server(t).Database(t), newIdentity(t)
-	sealed := func(identity custody.Secret) custody.Store {
+	sealed := func(identity secret.Text) custody.Store {
 		store, err := custody.Seal(openPostgres(t, address), identity)
 		if err != nil {
 			t.Fatal(err)
@@ -234,7 +235,7 @@ func TestPostgres_sealedValues(t *testing.T) {
 		t.Errorf("the database holds the value in the clear: %q", raw)
 	}
 	wantRefused(t, sealed(newIdentity(t)), "another identity")
-	wantRefused(t, sealed(custody.Secret{}), "set encryption.age_identity")
+	wantRefused(t, sealed(secret.Text{}), "set encryption.age_identity")
 	if got, err := sealed(identity).Get(t.Context(), "keys/a"); err != nil || string(got) != "PRIVATE" {
 		t.Errorf("Get after the refusals = %q, %v; want the value untouched", got, err)
 	}
@@ -297,7 +298,7 @@ func openPostgres(t *testing.T, address string) *custody.Postgres {
 
 func openSchema(t *testing.T, address, schema string) *custody.Postgres {
 	t.Helper()
-	store, err := custody.OpenPostgres(custody.PostgresOptions{URL: custody.NewSecret(address), Schema: schema})
+	store, err := custody.OpenPostgres(custody.PostgresOptions{URL: secret.New(address), Schema: schema})
 	if err != nil {
 		t.Fatalf("OpenPostgres: %v", err)
 	}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 const (
@@ -45,7 +47,7 @@ type PostgresOptions struct {
 	// leaves out comes from the environment and files that psql reads too
 	// (PGHOST, PGPASSWORD, ~/.pgpass), but for sslmode: unless the host is this
 	// machine, that is verify-full.
-	URL Secret
+	URL secret.Text
 	// Schema holds the tables; empty for [DefaultSchema].
 	Schema string
 }
@@ -204,7 +206,7 @@ func target(connection *pgx.ConnConfig) string {
 }
 
 // secretsOf are the parts of a configuration that no message may show.
-func secretsOf(text string, connection *pgx.ConnConfig) []Secret {
+func secretsOf(text string, connection *pgx.ConnConfig) []secret.Text {
 	parts := []string{text, connection.Password}
 	if _, rest, ok := strings.Cut(text, "://"); ok {
 		if user, _, ok := strings.Cut(rest, "@"); ok {
@@ -216,10 +218,10 @@ func secretsOf(text string, connection *pgx.ConnConfig) []Secret {
 			parts = append(parts, values.Get("password"), values.Get("sslpassword"))
 		}
 	}
-	var secrets []Secret
+	var secrets []secret.Text
 	for _, part := range parts {
 		if part != "" {
-			secrets = append(secrets, NewSecret(part))
+			secrets = append(secrets, secret.New(part))
 		}
 	}
 	return secrets
@@ -229,7 +231,7 @@ func secretsOf(text string, connection *pgx.ConnConfig) []Secret {
 func (p *Postgres) redact(err error) string {
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	for _, secret := range p.secrets {
-		text = strings.ReplaceAll(text, secret.Reveal(), redacted)
+		text = strings.ReplaceAll(text, secret.Reveal(), "[redacted]")
 	}
 	return text
 }

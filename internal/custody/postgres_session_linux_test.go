@@ -4,13 +4,14 @@ import (
 	"testing"
 
 	"github.com/certiform/terraform-provider-certificate/internal/custody/postgrestest"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // The server notices a machine that vanished within a minute, and waits for the
 // disk. What it does not know by name would be passed over in silence.
 func TestPostgres_sessionSettings(t *testing.T) {
 	s := postgrestest.Run(t, "synchronous_commit=off", "idle_session_timeout=1h")
-	p, err := OpenPostgres(PostgresOptions{URL: NewSecret(s.URL("postgres"))})
+	p, err := OpenPostgres(PostgresOptions{URL: secret.New(s.URL("postgres"))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/custody"
 	"github.com/certiform/terraform-provider-certificate/internal/custody/custodytest"
 	"github.com/certiform/terraform-provider-certificate/internal/custody/postgrestest"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // The tests below need a second process: this binary again, told by these
@@ -66,7 +67,7 @@ func inDirectory(child func(custody.Store) error) func(root string) error {
 
 func inDatabase(child func(custody.Store) error) func(root string) error {
 	return func(root string) error {
-		store, err := custody.OpenPostgres(custody.PostgresOptions{URL: custody.NewSecret(root)})
+		store, err := custody.OpenPostgres(custody.PostgresOptions{URL: secret.New(root)})
 		if err != nil {
 			return err
 		}

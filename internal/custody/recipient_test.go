@@ -10,6 +10,7 @@ import (
 
 	"github.com/certiform/terraform-provider-certificate/internal/custody"
 	"github.com/certiform/terraform-provider-certificate/internal/custody/custodytest"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 func TestSeal_conformanceWithRecipients(t *testing.T) {
@@ -28,7 +29,7 @@ func TestSeal_recipientsReadWhatIsStored(t *testing.T) {
 	put(t, openFor(t, root, one, public(t, two)), "keys/one", "by one")
 	put(t, openFor(t, root, two, " "+public(t, one)+"\n", public(t, two)), "keys/two", "by two")
 	for key, want := range map[string]string{"keys/one": "by one", "keys/two": "by two"} {
-		for name, identity := range map[string]custody.Secret{"one": one, "two": two} {
+		for name, identity := range map[string]secret.Text{"one": one, "two": two} {
 			if got, err := openFor(t, root, identity).Get(t.Context(), key); err != nil || string(got) != want {
 				t.Errorf("%s: Get(%q) = %q, %v; want %q", name, key, got, err, want)
 			}
@@ -96,12 +97,12 @@ func TestSeal_recipientsNeedAnIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := custody.Seal(inner, custody.Secret{}, public(t, newIdentity(t))); !errors.Is(err, custody.ErrNoIdentity) {
+	if _, err := custody.Seal(inner, secret.Text{}, public(t, newIdentity(t))); !errors.Is(err, custody.ErrNoIdentity) {
 		t.Errorf("Seal: %v, want ErrNoIdentity", err)
 	}
 }
 
-func openFor(t *testing.T, root string, identity custody.Secret, recipients ...string) custody.Store {
+func openFor(t *testing.T, root string, identity secret.Text, recipients ...string) custody.Store {
 	t.Helper()
 	store, err := custody.Open(custody.Options{Directory: root, AgeIdentity: identity, AgeRecipients: recipients})
 	if err != nil {
@@ -111,7 +112,7 @@ func openFor(t *testing.T, root string, identity custody.Secret, recipients ...s
 }
 
 // public is the recipient of an identity.
-func public(t *testing.T, identity custody.Secret) string {
+func public(t *testing.T, identity secret.Text) string {
 	t.Helper()
 	parsed, err := age.ParseX25519Identity(identity.Reveal())
 	if err != nil {

@@ -17,13 +17,14 @@ import (
 	"github.com/icholy/digest"
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // Admin is the HTTP interface by which a server is administered.
 type Admin struct {
 	URL      string // http or https, without a path unless the server is below one
 	Username string
-	Password transport.Secret
+	Password secret.Text
 	CABundle []byte // PEM, to trust besides the system's roots
 }
 

@@ -16,14 +16,15 @@ import (
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // BTPanelOptions describe a site of a BT panel (宝塔).
 type BTPanelOptions struct {
-	URL      string           // of the panel, such as https://127.0.0.1:8888
-	APIKey   transport.Secret // from the panel's settings, where the caller's address has to be allowed
-	Site     string           // name of the site
-	CABundle []byte           // PEM; the panel's own certificate is self-signed
+	URL      string      // of the panel, such as https://127.0.0.1:8888
+	APIKey   secret.Text // from the panel's settings, where the caller's address has to be allowed
+	Site     string      // name of the site
+	CABundle []byte      // PEM; the panel's own certificate is self-signed
 }
 
 // BTPanel is the target for the BT panel: the panel keeps the pair of a site,
@@ -53,7 +54,7 @@ func (*BTPanel) Name() string { return "bt_panel" }
 type sitePair struct {
 	on        bool
 	fullchain string
-	key       transport.Secret
+	key       secret.Text
 }
 
 // Fetch implements Service by GetSSL.
@@ -72,7 +73,7 @@ func (b *BTPanel) Fetch(ctx context.Context, machine transport.Transport) (Holdi
 	}
 	key, _ := answer.Key.(string)
 	fullchain, _ := answer.CSR.(string)
-	held := Holding{Back: sitePair{answer.Status, fullchain, transport.NewSecret(key)}}
+	held := Holding{Back: sitePair{answer.Status, fullchain, secret.New(key)}}
 	if answer.Status {
 		// What cannot be read is no reason against replacing it.
 		held.Chain, _ = pki.ParseCertificates([]byte(fullchain))
@@ -86,7 +87,7 @@ func (b *BTPanel) Install(ctx context.Context, machine transport.Transport, m Ma
 	if err != nil {
 		return err
 	}
-	return b.set(ctx, machine, string(pki.EncodeCertificates(m.Chain...)), transport.NewSecret(string(key)))
+	return b.set(ctx, machine, string(pki.EncodeCertificates(m.Chain...)), secret.New(string(key)))
 }
 
 // Restore implements Service.
@@ -102,7 +103,7 @@ func (b *BTPanel) Restore(ctx context.Context, machine transport.Transport, befo
 // Settle implements Service; the panel keeps nothing over.
 func (*BTPanel) Settle(context.Context, transport.Transport, Holding) error { return nil }
 
-func (b *BTPanel) set(ctx context.Context, machine transport.Transport, fullchain string, key transport.Secret) error {
+func (b *BTPanel) set(ctx context.Context, machine transport.Transport, fullchain string, key secret.Text) error {
 	_, err := b.ask(ctx, machine, "/site?action=SetSSL", url.Values{
 		"type": {"1"}, "siteName": {b.options.Site}, "key": {key.Reveal()}, "csr": {fullchain},
 	})

@@ -10,6 +10,7 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/deploytest"
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // panelFixture is a fake panel that serves old, and a job to deploy fresh.
@@ -19,7 +20,7 @@ func panelFixture(t *testing.T, key string) (*fixture, *deploytest.Panel) {
 	f := &fixture{now: now, ca: deploytest.NewAuthority(t, now), log: &safeBuffer{}, machine: &counting{Transport: transport.Local{}}}
 	f.old, f.fresh = f.issue(t), f.issue(t)
 	panel := deploytest.StartFakePanel(t, f.old.Chain, f.old.Key)
-	target, err := NewBTPanel(BTPanelOptions{URL: panel.URL, APIKey: transport.NewSecret(key), Site: deploytest.PanelSite})
+	target, err := NewBTPanel(BTPanelOptions{URL: panel.URL, APIKey: secret.New(key), Site: deploytest.PanelSite})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 const storePassword = "Store-Secret"
@@ -44,7 +45,7 @@ func TestFiles_formatsAsOthersReadThem(t *testing.T) {
 		}
 	}
 	store := func(file string, kind pki.KeystoreKind) StoreOptions {
-		return StoreOptions{Path: file, Kind: kind, Password: transport.NewSecret(storePassword), Alias: "web"}
+		return StoreOptions{Path: file, Kind: kind, Password: secret.New(storePassword), Alias: "web"}
 	}
 	tests := map[string]struct {
 		options func(file string) FilesOptions
@@ -119,7 +120,7 @@ func TestCheckPaths_keystores(t *testing.T) {
 		t.Fatal(err)
 	}
 	for password, want := range map[string]error{"wrong": pki.ErrKeystorePassword, storePassword: nil} {
-		target, err := NewFiles(FilesOptions{Store: StoreOptions{Path: file, Password: transport.NewSecret(password), Alias: "web"}})
+		target, err := NewFiles(FilesOptions{Store: StoreOptions{Path: file, Password: secret.New(password), Alias: "web"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,7 +129,7 @@ func TestCheckPaths_keystores(t *testing.T) {
 		}
 	}
 	// What was there stays, beside the new key.
-	target, err := NewFiles(FilesOptions{Store: StoreOptions{Path: file, Password: transport.NewSecret(storePassword), Alias: "web"}})
+	target, err := NewFiles(FilesOptions{Store: StoreOptions{Path: file, Password: secret.New(storePassword), Alias: "web"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport/transporttest"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // wire is a machine that keeps everything that crosses the way to it, in either
@@ -101,7 +102,7 @@ func ways(t *testing.T) map[string]transport.Transport {
 	asUser := transporttest.StartSSHD(t, "PasswordAuthentication yes")
 	plain := transporttest.StartSSHD(t)
 	sudo := transport.SSHOptions{Hop: hopTo(asUser), Become: &transport.Become{}}
-	sudo.User, sudo.Credentials = user.Name, transport.Credentials{Password: transport.NewSecret(user.Password)}
+	sudo.User, sudo.Credentials = user.Name, transport.Credentials{Password: secret.New(user.Password)}
 	return map[string]transport.Transport{
 		"here":         transport.Local{},
 		"over SSH":     overSSH(t, transport.SSHOptions{Hop: hopTo(plain)}),
@@ -212,7 +213,7 @@ func TestHostKey_isRefused(t *testing.T) {
 	user := transporttest.AddUser(t)
 	asUser := transporttest.StartSSHD(t, "PasswordAuthentication yes")
 	login := transport.SSHOptions{Hop: hopTo(asUser)}
-	login.User, login.Credentials = user.Name, transport.Credentials{Password: transport.NewSecret(user.Password)}
+	login.User, login.Credentials = user.Name, transport.Credentials{Password: secret.New(user.Password)}
 	sudo := login
 	sudo.Become = &transport.Become{}
 	full := filepath.Join(transporttest.SmallDisk(t), "www.key")
@@ -304,7 +305,7 @@ func TestHostKey_withTheSudoersOfTheGuide(t *testing.T) {
 	user := transporttest.AddUser(t, rule+", /usr/sbin/nginx")
 	s := transporttest.StartSSHD(t, "PasswordAuthentication yes")
 	options := transport.SSHOptions{Hop: hopTo(s), Become: &transport.Become{}}
-	options.User, options.Credentials = user.Name, transport.Credentials{Password: transport.NewSecret(user.Password)}
+	options.User, options.Credentials = user.Name, transport.Credentials{Password: secret.New(user.Password)}
 	b := newBorn(t, overSSH(t, options))
 	if err := b.key.Check(t.Context(), b.wire); err != nil {
 		t.Error(err)

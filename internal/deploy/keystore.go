@@ -3,15 +3,15 @@ package deploy
 import (
 	"errors"
 
-	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // Keystore is a PKCS#12 or JKS file with key and chain under an alias. What it
 // holds under other aliases stays.
 type Keystore struct {
 	Kind     pki.KeystoreKind
-	Password transport.Secret
+	Password secret.Text
 	Alias    string // empty: that of the only key there is, or
 	Fresh    string // in a keystore without one
 }
@@ -51,7 +51,7 @@ func (k Keystore) Decode(data []byte) (Material, error) {
 type StoreOptions struct {
 	Path     string
 	Kind     pki.KeystoreKind // default PKCS12
-	Password transport.Secret
+	Password secret.Text
 	Alias    string // default: that of the only key in the file
 }
 

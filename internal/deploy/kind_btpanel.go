@@ -9,8 +9,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
-	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/kind"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // BTPanelKind describes the target bt_panel in a resource's configuration.
@@ -20,7 +20,7 @@ func BTPanelKind() kind.Kind[Target, schema.Attribute] {
 		Summary: "A site of the BT panel (宝塔): the panel keeps the pair, checks it and reloads its web server. Its API has to be switched on, with the address that asks allowed. Not yet tried against the real product.",
 		Attributes: map[string]schema.Attribute{
 			"url":           required("URL of the panel, such as `https://127.0.0.1:8888`, as the host itself reaches it."),
-			"api_key_wo":    secret("API key from the panel's settings."),
+			"api_key_wo":    secretAttribute("API key from the panel's settings."),
 			"site":          required("Name of the site in the panel."),
 			"ca_bundle_pem": optional("Root certificates (PEM) to trust for the panel's HTTPS besides those of the system; its own certificate is self-signed. Default: none."),
 		},
@@ -33,7 +33,7 @@ func BTPanelKind() kind.Kind[Target, schema.Attribute] {
 			}
 			diags := object.As(ctx, &b, basetypes.ObjectAsOptions{})
 			options := BTPanelOptions{
-				URL: b.URL.ValueString(), APIKey: transport.NewSecret(b.APIKey.ValueString()), Site: b.Site.ValueString(), CABundle: []byte(b.CABundle.ValueString()),
+				URL: b.URL.ValueString(), APIKey: secret.New(b.APIKey.ValueString()), Site: b.Site.ValueString(), CABundle: []byte(b.CABundle.ValueString()),
 			}
 			if diags.HasError() {
 				return nil, diags

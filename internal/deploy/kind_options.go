@@ -11,8 +11,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
-	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // What the kinds of targets have in common in configuration.
@@ -30,7 +30,7 @@ func words(what string) schema.Attribute {
 }
 
 // secret is a password that lands in neither state nor plan.
-func secret(what string) schema.Attribute {
+func secretAttribute(what string) schema.Attribute {
 	return schema.StringAttribute{
 		Optional: true, WriteOnly: true, Sensitive: true,
 		MarkdownDescription: what + " Write-only: it is in neither state nor plan.",
@@ -52,7 +52,7 @@ func keystoreAttribute(need bool, alias string) schema.Attribute {
 				MarkdownDescription: "`PKCS12`, `PKCS12_LEGACY` (3DES, for old systems) or `JKS`. Default: `PKCS12`.",
 			},
 			"alias":       optional("Name of the key in the keystore. Default: that of the only key there is, `" + alias + "` in a new file."),
-			"password_wo": secret("Password of the keystore and of the key in it."),
+			"password_wo": secretAttribute("Password of the keystore and of the key in it."),
 		},
 	}
 }
@@ -72,7 +72,7 @@ func storeOptions(ctx context.Context, object types.Object, diags *diag.Diagnost
 	diags.Append(object.As(ctx, &b, basetypes.ObjectAsOptions{})...)
 	return StoreOptions{
 		Path: b.Path.ValueString(), Kind: pki.KeystoreKind(b.Type.ValueString()), Alias: b.Alias.ValueString(),
-		Password: transport.NewSecret(b.Password.ValueString()),
+		Password: secret.New(b.Password.ValueString()),
 	}
 }
 
@@ -91,7 +91,7 @@ func adminAttributes() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
 		"url":           required("URL of the server, such as `http://127.0.0.1:8080`, as the host itself reaches it."),
 		"username":      optional("User to log in as."),
-		"password_wo":   secret("Password of the user."),
+		"password_wo":   secretAttribute("Password of the user."),
 		"ca_bundle_pem": optional("Root certificates (PEM) to trust for its HTTPS besides those of the system. Default: none."),
 	}
 }
@@ -110,7 +110,7 @@ func adminOptions(ctx context.Context, object types.Object, diags *diag.Diagnost
 	var b adminBlock
 	diags.Append(object.As(ctx, &b, basetypes.ObjectAsOptions{})...)
 	return Admin{
-		URL: b.URL.ValueString(), Username: b.Username.ValueString(), Password: transport.NewSecret(b.Password.ValueString()),
+		URL: b.URL.ValueString(), Username: b.Username.ValueString(), Password: secret.New(b.Password.ValueString()),
 		CABundle: []byte(b.CABundle.ValueString()),
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/deploytest"
-	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // secretWord is given wherever a target takes a password.
@@ -26,7 +26,7 @@ func manuals(t *testing.T) map[string]Manual {
 		}
 		return target
 	}
-	password := transport.NewSecret(secretWord)
+	password := secret.New(secretWord)
 	admin := func(url string) Admin { return Admin{URL: url, Username: "deployer", Password: password} }
 	block := func(url string) map[string]any { return map[string]any{"url": url, "username": "deployer"} }
 	keystore := func(path string, kind pki.KeystoreKind, alias string) StoreOptions {

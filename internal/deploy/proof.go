@@ -114,7 +114,7 @@ func (p Proof) row(ctx context.Context, endpoint Endpoint, want func(Served) err
 			row, wait = row+1, min(wait, longestRowWait)
 		default:
 			row = 0
-			if last == nil || ctx.Err() == nil { // not the deadline's own effect
+			if last == nil || !over(ctx) { // not the deadline's own effect
 				last = err
 			}
 		}
@@ -158,6 +158,13 @@ func serves(endpoint Endpoint, chain []*x509.Certificate) func(Served) error {
 		}
 		return nil
 	}
+}
+
+// over reports whether ctx is at its end. A connection ends by the deadline of
+// its ctx a moment before ctx says so.
+func over(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && !time.Now().Before(deadline)
 }
 
 // pause waits for d or the end of ctx.

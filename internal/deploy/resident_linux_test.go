@@ -12,6 +12,7 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport/transporttest"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // born is an nginx, a key that waits beside its own, and a job that deploys the
@@ -78,7 +79,7 @@ func TestDeploy_keyThatWaitsIsRolledBack(t *testing.T) {
 	user := transporttest.AddUser(t, "ALL=(ALL) NOPASSWD: ALL")
 	s := transporttest.StartSSHD(t, "PasswordAuthentication yes")
 	options := transport.SSHOptions{Hop: hopTo(s), Become: &transport.Become{}}
-	options.User, options.Credentials = user.Name, transport.Credentials{Password: transport.NewSecret(user.Password)}
+	options.User, options.Credentials = user.Name, transport.Credentials{Password: secret.New(user.Password)}
 	b := newBorn(t, overSSH(t, options))
 	before := state(t, b.tls())
 	b.WriteConfig(t, "no_such_directive on;")

@@ -11,12 +11,13 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/deploytest"
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport/transporttest"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 func hopTo(s *transporttest.SSHD) transport.Hop {
 	return transport.Hop{
 		Address: s.Address, User: s.User, Trust: transport.HostTrust{KnownHosts: s.KnownHosts()},
-		Credentials: transport.Credentials{PrivateKey: transport.NewSecret(string(s.Key))},
+		Credentials: transport.Credentials{PrivateKey: secret.New(string(s.Key))},
 	}
 }
 
@@ -50,7 +51,7 @@ func TestDeploy_overSSH(t *testing.T) {
 			if test.become != nil {
 				user := transporttest.AddUser(t, "ALL=(ALL) NOPASSWD: ALL")
 				s.Configure(t, "PasswordAuthentication yes")
-				options.User, options.Credentials = user.Name, transport.Credentials{Password: transport.NewSecret(user.Password)}
+				options.User, options.Credentials = user.Name, transport.Credentials{Password: secret.New(user.Password)}
 			}
 			f.machine.Transport = overSSH(t, options)
 			if err := CheckPaths(t.Context(), f.machine, f.job.Target, ""); err != nil {

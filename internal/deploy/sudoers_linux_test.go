@@ -8,6 +8,7 @@ import (
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport/transporttest"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // guideSudoers is the sudoers of a target's page, without the user.
@@ -31,7 +32,7 @@ func sudoHost(t *testing.T, rule string) transport.Transport {
 	user := transporttest.AddUser(t, rule)
 	s := transporttest.StartSSHD(t, "PasswordAuthentication yes")
 	options := transport.SSHOptions{Hop: hopTo(s), Become: &transport.Become{}}
-	options.User, options.Credentials = user.Name, transport.Credentials{Password: transport.NewSecret(user.Password)}
+	options.User, options.Credentials = user.Name, transport.Credentials{Password: secret.New(user.Password)}
 	return overSSH(t, options)
 }
 

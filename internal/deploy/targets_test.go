@@ -13,6 +13,7 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/deploytest"
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // member is one kind of server in the conformance suite.
@@ -29,11 +30,11 @@ type member struct {
 }
 
 func store(s *deploytest.Server, kind pki.KeystoreKind) StoreOptions {
-	return StoreOptions{Path: s.Path("keystore"), Kind: kind, Password: transport.NewSecret(deploytest.StorePassword)}
+	return StoreOptions{Path: s.Path("keystore"), Kind: kind, Password: secret.New(deploytest.StorePassword)}
 }
 
 func manager(s *deploytest.Server) Admin {
-	return Admin{URL: s.Manager, Username: deploytest.ManagerUser, Password: transport.NewSecret(deploytest.ManagerPassword)}
+	return Admin{URL: s.Manager, Username: deploytest.ManagerUser, Password: secret.New(deploytest.ManagerPassword)}
 }
 
 func members() map[string]member {
@@ -328,7 +329,7 @@ func TestTomcat_wrongPassword(t *testing.T) {
 	t.Parallel()
 	c := newConformance(t, members()["tomcat with PKCS12"], false)
 	wrong := manager(c.server)
-	wrong.Password = transport.NewSecret("wrong")
+	wrong.Password = secret.New("wrong")
 	var err error
 	if c.job.Target, err = NewTomcat(TomcatOptions{Store: store(c.server, pki.PKCS12), Manager: wrong}); err != nil {
 		t.Fatal(err)

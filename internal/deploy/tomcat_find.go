@@ -12,6 +12,7 @@ import (
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 const setTomcatPaths = "set keystore, or certificate_path and private_key_path"
@@ -72,7 +73,7 @@ func (t *Tomcat) found(ctx context.Context, machine transport.Transport, chosen 
 		}
 	}
 	options := t.at(chosen.paths)
-	options.Store.Password = transport.NewSecret(password)
+	options.Store.Password = secret.New(password)
 	target, err := NewTomcat(options)
 	return target, chosen.paths, err
 }

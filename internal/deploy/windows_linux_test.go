@@ -21,6 +21,7 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport/transporttest"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // windowsServer is a web server on a fake of Windows: what its programs are told
@@ -184,7 +185,7 @@ func TestTargets_onWindows(t *testing.T) {
 			}
 			s := startWindowsServer(t, strings.ReplaceAll(test.service, "'", "''"), all[0])
 			machine, err := transport.NewWinRM(transport.WinRMOptions{
-				Address: s.Address, User: s.User, Password: transport.NewSecret(s.Password), CABundle: s.CABundle, ServerName: "example.com",
+				Address: s.Address, User: s.User, Password: secret.New(s.Password), CABundle: s.CABundle, ServerName: "example.com",
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 func sameFiles(t *testing.T, got, want map[string]string) {
@@ -176,7 +177,7 @@ func TestWithdraw_deadServer(t *testing.T) {
 
 func TestCheckWithdrawal(t *testing.T) {
 	admin := Admin{URL: "http://127.0.0.1:1", Username: "u"}
-	keystore := StoreOptions{Path: "/tmp/x.p12", Password: transport.NewSecret("x")}
+	keystore := StoreOptions{Path: "/tmp/x.p12", Password: secret.New("x")}
 	targets := map[string]func() (Target, error){
 		"nginx": func() (Target, error) { return NewNginx(NginxOptions{FullchainPath: "/a", PrivateKeyPath: "/b"}) },
 		"files": func() (Target, error) { return NewFiles(FilesOptions{FullchainPath: "/a"}) },

@@ -50,6 +50,7 @@ var violations = []struct{ rule, file, imports string }{
 	{"deploy", "internal/deploy/x.go", leaf("internal/lifecycle")},
 	{"custody", "internal/custody/new/x.go", leaf("internal/order")},
 	{"kind", "internal/kind/new/x.go", leaf("internal/pki")},
+	{"secret", "internal/secret/x.go", leaf("internal/pki")},
 	{"lifecycle", "internal/lifecycle/new/x.go", "golang.org/x/sync/errgroup"},
 	{"lifecycle", "internal/lifecycle/x.go", leaf("internal/pki")},
 	{"pki", "internal/pki/new/x.go", "golang.org/x/crypto/ssh"},

@@ -44,12 +44,12 @@ func LocalKind() kind.Kind[Transport, schema.Attribute] {
 	}
 }
 
-// text and secret shorten schemas.
+// text and secretAttribute shorten schemas.
 func text(what string) schema.StringAttribute {
 	return schema.StringAttribute{Optional: true, MarkdownDescription: what}
 }
 
-func secret(what string) schema.StringAttribute {
+func secretAttribute(what string) schema.StringAttribute {
 	return schema.StringAttribute{
 		Optional: true, WriteOnly: true, Sensitive: true,
 		MarkdownDescription: what + " Write-only: it is in neither state nor plan.",

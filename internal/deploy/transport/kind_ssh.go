@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/certiform/terraform-provider-certificate/internal/kind"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 type hopBlock struct {
@@ -47,13 +48,13 @@ func hopAttributes() map[string]schema.Attribute {
 			"Either this or `host_key` is needed: no key is trusted because it is the first one seen."),
 		"host_key":         text("The host's public key (`ssh-ed25519 AAAA…`) or its fingerprint (`SHA256:…`), instead of `known_hosts`."),
 		"private_key_path": text("File with the private key to log in with, on the machine Terraform runs on; `~/` is the home directory. Unlike `private_key_wo` it is at hand in every plan and on destroy."),
-		"private_key_wo":   secret("The private key to log in with, PEM or OpenSSH's own format."),
+		"private_key_wo":   secretAttribute("The private key to log in with, PEM or OpenSSH's own format."),
 
-		"private_key_passphrase_wo": secret("Passphrase of the private key."),
+		"private_key_passphrase_wo": secretAttribute("Passphrase of the private key."),
 
 		"certificate": text("User certificate for the private key, as in `id_ed25519-cert.pub`."),
 		"agent":       schema.BoolAttribute{Optional: true, MarkdownDescription: "Whether to ask the SSH agent for keys. Default: only where there is no key and no password, and `" + EnvAgent + "` is set."},
-		"password_wo": secret("Password to log in with, also where the server asks for it as a question (keyboard-interactive)."),
+		"password_wo": secretAttribute("Password to log in with, also where the server asks for it as a question (keyboard-interactive)."),
 	}
 }
 
@@ -69,7 +70,7 @@ func SSHKind(environment Environment) kind.Kind[Transport, schema.Attribute] {
 			Optional: true,
 			Attributes: map[string]schema.Attribute{
 				"user":        text("User to become. Default: `root`."),
-				"password_wo": secret("Password of the user who logs in, where sudo asks for it. It goes over stdin, and only after sudo has refused a command for the lack of one. Default: none, sudo must not ask (NOPASSWD)."),
+				"password_wo": secretAttribute("Password of the user who logs in, where sudo asks for it. It goes over stdin, and only after sudo has refused a command for the lack of one. Default: none, sudo must not ask (NOPASSWD)."),
 			},
 			MarkdownDescription: "Write files and run commands by `sudo`. `sudo = {}` becomes root. Files are then reached by `ls`, `cat`, `install`, `dd`, `chown`, `chmod`, `mv`, `rm`, `sync`, `test` and `readlink` instead of SFTP. Default: everything is done as the user who logs in.",
 		},
@@ -126,7 +127,7 @@ func (b sshBlock) options(ctx context.Context, environment Environment, at path.
 			Password types.String `tfsdk:"password_wo"`
 		}
 		diags.Append(b.Sudo.As(ctx, &sudo, basetypes.ObjectAsOptions{})...)
-		options.Become = &Become{User: sudo.User.ValueString(), Password: NewSecret(sudo.Password.ValueString())}
+		options.Become = &Become{User: sudo.User.ValueString(), Password: secret.New(sudo.Password.ValueString())}
 	}
 	return options
 }
@@ -145,8 +146,8 @@ func (b hopBlock) hop(environment Environment, at path.Path, diags *diag.Diagnos
 
 func (b hopBlock) credentials(environment Environment) (Credentials, error) {
 	c := Credentials{
-		PrivateKey: NewSecret(b.PrivateKey.ValueString()), Passphrase: NewSecret(b.Passphrase.ValueString()),
-		Certificate: b.Certificate.ValueString(), Password: NewSecret(b.Password.ValueString()),
+		PrivateKey: secret.New(b.PrivateKey.ValueString()), Passphrase: secret.New(b.Passphrase.ValueString()),
+		Certificate: b.Certificate.ValueString(), Password: secret.New(b.Password.ValueString()),
 	}
 	socket := environment.Getenv(EnvAgent)
 	switch {
@@ -162,7 +163,7 @@ func (b hopBlock) credentials(environment Environment) (Credentials, error) {
 		if err != nil {
 			return c, fmt.Errorf("read private_key_path: %w", err)
 		}
-		c.PrivateKey = NewSecret(key)
+		c.PrivateKey = secret.New(key)
 	}
 	if c.empty() && c.Certificate == "" && b.Agent.IsNull() {
 		c = environment.Fallback

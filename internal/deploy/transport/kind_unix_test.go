@@ -18,6 +18,7 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport/transporttest"
 	"github.com/certiform/terraform-provider-certificate/internal/kind"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // block is an object of a kind's attributes, null but for those given.
@@ -87,7 +88,7 @@ func TestSSHKind(t *testing.T) {
 		"a host key":                  {given: with(map[string]any{"private_key_wo": string(s.Key), "known_hosts": nil, "host_key": transporttest.AuthorizedKey(s.HostKey)})},
 		"a bastion":                   {given: with(map[string]any{"private_key_wo": string(s.Key), "bastions": []map[string]any{with(key)}})},
 		"durations":                   {given: with(map[string]any{"private_key_wo": string(s.Key), "connect_timeout": "10s", "command_timeout": "1m", "keepalive": "5s"})},
-		"what is for hosts without":   {given: with(nil), fallback: transport.Credentials{PrivateKey: transport.NewSecret(string(s.Key))}},
+		"what is for hosts without":   {given: with(nil), fallback: transport.Credentials{PrivateKey: secret.New(string(s.Key))}},
 		"no trust":                    {given: with(map[string]any{"private_key_wo": string(s.Key), "known_hosts": nil}), want: "neither known_hosts nor host_key"},
 		"nothing to log in with":      {given: with(nil), want: "nothing to log in with"},
 		"two private keys":            {given: with(map[string]any{"private_key_wo": string(s.Key), "private_key_path": keyFile}), want: "both private_key_path and private_key_wo"},

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/certiform/terraform-provider-certificate/internal/kind"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // WinRMKind describes a Windows that is reached by WinRM.
@@ -20,7 +21,7 @@ func WinRMKind() kind.Kind[Transport, schema.Attribute] {
 		Attributes: map[string]schema.Attribute{
 			"address":         schema.StringAttribute{Required: true, MarkdownDescription: "`host` or `host:port`. Default port: 5986."},
 			"user":            schema.StringAttribute{Required: true, MarkdownDescription: "User to log in as: a local account, `DOMAIN\\name` or `name@domain`."},
-			"password_wo":     secret("Password of the user."),
+			"password_wo":     secretAttribute("Password of the user."),
 			"basic":           schema.BoolAttribute{Optional: true, MarkdownDescription: "Whether to log in by basic authentication, which Windows has switched off unless told otherwise, and has for local accounts only. Default: `false`, NTLM."},
 			"ca_bundle_pem":   text("Certificates of the CAs that may have issued the service's certificate, PEM; a self-signed one is its own CA. Default: those of the system."),
 			"server_name":     text("Name in the service's certificate. Default: the host of `address`."),
@@ -43,7 +44,7 @@ func WinRMKind() kind.Kind[Transport, schema.Attribute] {
 				return nil, diags
 			}
 			options := WinRMOptions{
-				Address: b.Address.ValueString(), User: b.User.ValueString(), Password: NewSecret(b.Password.ValueString()), NTLM: !b.Basic.ValueBool(),
+				Address: b.Address.ValueString(), User: b.User.ValueString(), Password: secret.New(b.Password.ValueString()), NTLM: !b.Basic.ValueBool(),
 				CABundle: []byte(b.CABundle.ValueString()), ServerName: b.ServerName.ValueString(),
 				ConnectTimeout: duration(b.ConnectTimeout, at.AtName("connect_timeout"), &diags),
 				CommandTimeout: duration(b.CommandTimeout, at.AtName("command_timeout"), &diags),

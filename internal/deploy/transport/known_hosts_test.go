@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
+
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 func publicKey(t *testing.T, seed byte) ssh.PublicKey {
@@ -129,7 +131,7 @@ func TestWithPort(t *testing.T) {
 }
 
 func TestSecret_doesNotShow(t *testing.T) {
-	assertHidden(t, NewSecret("hunter2"))
-	assertHidden(t, Credentials{Password: NewSecret("hunter2"), PrivateKey: NewSecret("hunter2"), Passphrase: NewSecret("hunter2")})
-	assertHidden(t, &elevated{become: &Become{Password: NewSecret("hunter2")}})
+	assertHidden(t, secret.New("hunter2"))
+	assertHidden(t, Credentials{Password: secret.New("hunter2"), PrivateKey: secret.New("hunter2"), Passphrase: secret.New("hunter2")})
+	assertHidden(t, &elevated{become: &Become{Password: secret.New("hunter2")}})
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // SSHOptions describe a machine that is reached over SSH.
@@ -79,7 +81,7 @@ func NewSSH(options SSHOptions) (*SSH, error) {
 }
 
 // oneLine refuses a password that sudo could not read.
-func oneLine(password Secret) error {
+func oneLine(password secret.Text) error {
 	for _, c := range password.Reveal() {
 		if c == '\n' || c == '\r' || c == 0 {
 			return errors.New("sudo's password has a line break or a NUL byte, which cannot be typed")

@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
+
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // ErrLogin says that a machine was reached and recognized, and did not let the
@@ -20,11 +22,11 @@ var ErrLogin = errors.New("the login was refused")
 // Credentials are what a user logs in with. What is set is offered in this
 // order: certificate and key, agent, password.
 type Credentials struct {
-	PrivateKey  Secret // PEM or OpenSSH's own format
-	Passphrase  Secret // of the private key
-	Certificate string // a user certificate for the private key, as in id_ed25519-cert.pub
-	Agent       string // path of an agent's socket
-	Password    Secret // for the methods password and keyboard-interactive
+	PrivateKey  secret.Text // PEM or OpenSSH's own format
+	Passphrase  secret.Text // of the private key
+	Certificate string      // a user certificate for the private key, as in id_ed25519-cert.pub
+	Agent       string      // path of an agent's socket
+	Password    secret.Text // for the methods password and keyboard-interactive
 }
 
 func (c Credentials) empty() bool {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport/transporttest"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 func open() transport.Attributes {
@@ -350,7 +351,7 @@ func hangingUp(t *testing.T) transport.Hop {
 	key, _ := transporttest.LoginKey(t, "")
 	return transport.Hop{
 		Address: listener.Addr().String(), User: "u", Trust: transport.HostTrust{HostKey: ssh.FingerprintSHA256(host.PublicKey())},
-		Credentials: transport.Credentials{PrivateKey: transport.NewSecret(string(key))},
+		Credentials: transport.Credentials{PrivateKey: secret.New(string(key))},
 	}
 }
 

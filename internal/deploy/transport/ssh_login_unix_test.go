@@ -16,6 +16,7 @@ import (
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport/transporttest"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // startAgent runs an ssh-agent with keys and returns its socket.
@@ -70,26 +71,26 @@ func TestSSH_login(t *testing.T) {
 	withKey := startAgent(t, agent.AddedKey{PrivateKey: agentKey})
 	withOthers := startAgent(t, agent.AddedKey{PrivateKey: transporttest.Ed25519Key(t)}, agent.AddedKey{PrivateKey: agentKey})
 	withCertificate := startAgent(t, agent.AddedKey{PrivateKey: certified, Certificate: certificate(publicOf(t, certified))})
-	secret := func(text []byte) transport.Secret { return transport.NewSecret(string(text)) }
+	pem := func(text []byte) secret.Text { return secret.New(string(text)) }
 
 	for sentence, test := range map[string]struct {
 		credentials transport.Credentials
 		want        []string // in the error; none for success
 	}{
-		"a private key":                    {credentials: transport.Credentials{PrivateKey: secret(ownKey)}},
-		"a key with a passphrase":          {credentials: transport.Credentials{PrivateKey: secret(locked), Passphrase: transport.NewSecret("open sesame")}},
-		"a certificate":                    {credentials: transport.Credentials{PrivateKey: secret(certifiedPEM), Certificate: transporttest.SignUser(t, authority, certifiedPublic, s.User)}},
-		"a certificate for another user":   {credentials: transport.Credentials{PrivateKey: secret(certifiedPEM), Certificate: transporttest.SignUser(t, authority, certifiedPublic, "somebody")}, want: []string{ssh.FingerprintSHA256(certifiedPublic)}},
-		"a certificate of another CA":      {credentials: transport.Credentials{PrivateKey: secret(certifiedPEM), Certificate: transporttest.SignUser(t, transporttest.Ed25519Key(t), certifiedPublic, s.User)}, want: []string{ssh.FingerprintSHA256(certifiedPublic)}},
+		"a private key":                    {credentials: transport.Credentials{PrivateKey: pem(ownKey)}},
+		"a key with a passphrase":          {credentials: transport.Credentials{PrivateKey: pem(locked), Passphrase: secret.New("open sesame")}},
+		"a certificate":                    {credentials: transport.Credentials{PrivateKey: pem(certifiedPEM), Certificate: transporttest.SignUser(t, authority, certifiedPublic, s.User)}},
+		"a certificate for another user":   {credentials: transport.Credentials{PrivateKey: pem(certifiedPEM), Certificate: transporttest.SignUser(t, authority, certifiedPublic, "somebody")}, want: []string{ssh.FingerprintSHA256(certifiedPublic)}},
+		"a certificate of another CA":      {credentials: transport.Credentials{PrivateKey: pem(certifiedPEM), Certificate: transporttest.SignUser(t, transporttest.Ed25519Key(t), certifiedPublic, s.User)}, want: []string{ssh.FingerprintSHA256(certifiedPublic)}},
 		"an agent":                         {credentials: transport.Credentials{Agent: withKey}},
 		"an agent with several keys":       {credentials: transport.Credentials{Agent: withOthers}},
 		"an agent with a certificate":      {credentials: transport.Credentials{Agent: withCertificate}},
-		"a key that is refused, the agent": {credentials: transport.Credentials{PrivateKey: secret(stranger), Agent: withKey}},
-		"a key, and no agent where it is":  {credentials: transport.Credentials{PrivateKey: secret(ownKey), Agent: "/nonexistent/agent"}},
+		"a key that is refused, the agent": {credentials: transport.Credentials{PrivateKey: pem(stranger), Agent: withKey}},
+		"a key, and no agent where it is":  {credentials: transport.Credentials{PrivateKey: pem(ownKey), Agent: "/nonexistent/agent"}},
 		"no agent":                         {credentials: transport.Credentials{Agent: "/nonexistent/agent"}, want: []string{"/nonexistent/agent"}},
 		"an empty agent":                   {credentials: transport.Credentials{Agent: startAgent(t)}, want: []string{"holds no key"}},
-		"a key that is refused":            {credentials: transport.Credentials{PrivateKey: secret(stranger)}, want: []string{s.User, s.Address, ssh.FingerprintSHA256(strangerPublic)}},
-		"a password where keys are wanted": {credentials: transport.Credentials{Password: transport.NewSecret("hunter2")}, want: []string{"nothing that the server takes"}},
+		"a key that is refused":            {credentials: transport.Credentials{PrivateKey: pem(stranger)}, want: []string{s.User, s.Address, ssh.FingerprintSHA256(strangerPublic)}},
+		"a password where keys are wanted": {credentials: transport.Credentials{Password: secret.New("hunter2")}, want: []string{"nothing that the server takes"}},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			hop := hopTo(s)
@@ -137,7 +138,7 @@ func TestSSH_loginByPassword(t *testing.T) {
 		t.Run(sentence, func(t *testing.T) {
 			s.Configure(t, test.lines...)
 			hop := hopTo(s)
-			hop.User, hop.Credentials = user.Name, transport.Credentials{Password: transport.NewSecret(test.password)}
+			hop.User, hop.Credentials = user.Name, transport.Credentials{Password: secret.New(test.password)}
 			_, err := newSSH(t, transport.SSHOptions{Hop: hop}).Run(t.Context(), []string{"true"}, nil)
 			wantLogin(t, err, test.want)
 			if strings.Contains(s.Log(), user.Password) {

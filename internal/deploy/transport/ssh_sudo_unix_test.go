@@ -15,17 +15,18 @@ import (
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport/transporttest"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // byPassword logs in as a user of the system.
 func byPassword(s *transporttest.SSHD, user transporttest.User) transport.Hop {
 	hop := hopTo(s)
-	hop.User, hop.Credentials = user.Name, transport.Credentials{Password: transport.NewSecret(user.Password)}
+	hop.User, hop.Credentials = user.Name, transport.Credentials{Password: secret.New(user.Password)}
 	return hop
 }
 
 func sudoWith(password string) *transport.Become {
-	return &transport.Become{Password: transport.NewSecret(password)}
+	return &transport.Become{Password: secret.New(password)}
 }
 
 func TestSSH_sudo(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport/transporttest"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // publicOf returns the public key of a private one.
@@ -141,10 +142,10 @@ func TestNewSSH_refusesWhatCannotBe(t *testing.T) {
 		"no address":                  {func(o *transport.SSHOptions) { o.Address = "" }, "address is empty"},
 		"no user":                     {func(o *transport.SSHOptions) { o.User = "" }, "user to log in as is empty"},
 		"nothing to log in with":      {func(o *transport.SSHOptions) { o.Credentials = transport.Credentials{} }, "nothing to log in with"},
-		"a key that is none":          {func(o *transport.SSHOptions) { o.Credentials.PrivateKey = transport.NewSecret("hunter2") }, "cannot be read"},
-		"a locked key, no passphrase": {func(o *transport.SSHOptions) { o.Credentials.PrivateKey = transport.NewSecret(string(locked)) }, "no passphrase is set"},
+		"a key that is none":          {func(o *transport.SSHOptions) { o.Credentials.PrivateKey = secret.New("hunter2") }, "cannot be read"},
+		"a locked key, no passphrase": {func(o *transport.SSHOptions) { o.Credentials.PrivateKey = secret.New(string(locked)) }, "no passphrase is set"},
 		"a locked key, wrong one": {func(o *transport.SSHOptions) {
-			o.Credentials = transport.Credentials{PrivateKey: transport.NewSecret(string(locked)), Passphrase: transport.NewSecret("hunter2")}
+			o.Credentials = transport.Credentials{PrivateKey: secret.New(string(locked)), Passphrase: secret.New("hunter2")}
 		}, "passphrase does not open"},
 		"a certificate for another": {func(o *transport.SSHOptions) {
 			o.Credentials.Certificate = transporttest.SignUser(t, authority, otherPublic, "root")
@@ -159,13 +160,13 @@ func TestNewSSH_refusesWhatCannotBe(t *testing.T) {
 			o.Bastions = []transport.Hop{{Address: "b", User: "u", Credentials: o.Credentials}}
 		}, "bastion 1: neither known_hosts"},
 		"a sudo password of two lines": {func(o *transport.SSHOptions) {
-			o.Become = &transport.Become{Password: transport.NewSecret("hunter2\nx")}
+			o.Become = &transport.Become{Password: secret.New("hunter2\nx")}
 		}, "line break"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			options := transport.SSHOptions{Hop: transport.Hop{
 				Address: "web", User: "deploy", Trust: transport.HostTrust{KnownHosts: known},
-				Credentials: transport.Credentials{PrivateKey: transport.NewSecret(string(key))},
+				Credentials: transport.Credentials{PrivateKey: secret.New(string(key))},
 			}}
 			test.change(&options)
 			_, err := transport.NewSSH(options)

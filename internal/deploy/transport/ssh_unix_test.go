@@ -7,13 +7,14 @@ import (
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport/transporttest"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 func hopTo(s *transporttest.SSHD) transport.Hop {
 	return transport.Hop{
 		Address: s.Address, User: s.User,
 		Trust:       transport.HostTrust{KnownHosts: s.KnownHosts()},
-		Credentials: transport.Credentials{PrivateKey: transport.NewSecret(string(s.Key))},
+		Credentials: transport.Credentials{PrivateKey: secret.New(string(s.Key))},
 	}
 }
 

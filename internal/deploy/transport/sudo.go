@@ -9,12 +9,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // Become says as whom commands run and files are written on the far side.
 type Become struct {
-	User     string // default root
-	Password Secret // of the user who logs in; empty when sudo asks for none
+	User     string      // default root
+	Password secret.Text // of the user who logs in; empty when sudo asks for none
 }
 
 // ErrSudo says that sudo did not run a command.

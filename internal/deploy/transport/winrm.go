@@ -14,13 +14,15 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // WinRMOptions describe a Windows that is reached by WinRM over HTTPS.
 type WinRMOptions struct {
 	Address    string // host or host:port; default port 5986
 	User       string // name, DOMAIN\name or name@domain
-	Password   Secret
+	Password   secret.Text
 	NTLM       bool   // else basic authentication, which Windows allows for local accounts only
 	CABundle   []byte // PEM; default: the system's
 	ServerName string // name in the server's certificate; default: the host of Address
@@ -46,7 +48,7 @@ type winRM struct {
 	lanes    *lanes
 	url      string
 	user     string
-	password Secret
+	password secret.Text
 
 	mu    sync.Mutex
 	shell string
@@ -214,7 +216,11 @@ func (w *winRM) post(ctx context.Context, m message) (reply, error) {
 	}
 	switch response.StatusCode {
 	case http.StatusOK:
-		return parseReply(text, m.action)
+		r, err := parseReply(text, m.action)
+		if err != nil && ctx.Err() != nil {
+			err = ctx.Err() // the answer was cut off
+		}
+		return r, err
 	case http.StatusUnauthorized:
 		return reply{}, fmt.Errorf("%w: user %s on %s; the service offers %s", ErrLogin, w.user, w.url, strings.Join(response.Header.Values("Www-Authenticate"), ", "))
 	}

@@ -20,11 +20,12 @@ import (
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport/transporttest"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 func winRMOptions(w *transporttest.WinRM, ntlm bool) transport.WinRMOptions {
 	return transport.WinRMOptions{
-		Address: w.Address, User: w.User, Password: transport.NewSecret(w.Password), NTLM: ntlm, CABundle: w.CABundle,
+		Address: w.Address, User: w.User, Password: secret.New(w.Password), NTLM: ntlm, CABundle: w.CABundle,
 		ServerName: "example.com", // in httptest's certificate
 	}
 }
@@ -58,7 +59,7 @@ func TestWinRM_loginRefused(t *testing.T) {
 	untrusted := winRMOptions(basic, false)
 	untrusted.CABundle = nil
 	wrong, wrongNTLM := winRMOptions(basic, false), winRMOptions(ntlm, true)
-	wrong.Password, wrongNTLM.Password = transport.NewSecret("hunter2"), transport.NewSecret("hunter2")
+	wrong.Password, wrongNTLM.Password = secret.New("hunter2"), secret.New("hunter2")
 	otherName := winRMOptions(basic, false)
 	otherName.ServerName = "web.example.net"
 	for sentence, test := range map[string]struct {
@@ -90,10 +91,10 @@ func TestNewWinRM_refusesWhatCannotBe(t *testing.T) {
 		options transport.WinRMOptions
 		want    string
 	}{
-		"no address":               {transport.WinRMOptions{User: "u", Password: transport.NewSecret("p")}, "address is empty"},
-		"no user":                  {transport.WinRMOptions{Address: "web", Password: transport.NewSecret("p")}, "user to log in as is empty"},
+		"no address":               {transport.WinRMOptions{User: "u", Password: secret.New("p")}, "address is empty"},
+		"no user":                  {transport.WinRMOptions{Address: "web", Password: secret.New("p")}, "user to log in as is empty"},
 		"no password":              {transport.WinRMOptions{Address: "web", User: "u"}, "password is empty"},
-		"a CA bundle without a CA": {transport.WinRMOptions{Address: "web", User: "u", Password: transport.NewSecret("p"), CABundle: []byte("x")}, "no certificate in PEM"},
+		"a CA bundle without a CA": {transport.WinRMOptions{Address: "web", User: "u", Password: secret.New("p"), CABundle: []byte("x")}, "no certificate in PEM"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			if _, err := transport.NewWinRM(test.options); err == nil || !strings.Contains(err.Error(), test.want) {

@@ -208,7 +208,7 @@ func (i *Issuer) register(s *session) (string, error) {
 	}
 	created, err := call(s, func() (acme.ExtendedAccount, error) {
 		if i.config.ExternalKeyID != "" {
-			return s.Accounts.NewEAB(request, i.config.ExternalKeyID, i.config.ExternalHMAC.reveal())
+			return s.Accounts.NewEAB(request, i.config.ExternalKeyID, i.config.ExternalHMAC.Reveal())
 		}
 		return s.Accounts.New(request)
 	})

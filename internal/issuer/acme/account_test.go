@@ -12,6 +12,7 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/lab"
 	"github.com/certiform/terraform-provider-certificate/internal/order"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 func newKey(t testing.TB) pki.Key {
@@ -41,12 +42,12 @@ func TestAccount_externalBinding(t *testing.T) {
 		t.Errorf("without a binding: %v, want what to set", err)
 	}
 	wrong := config(l)
-	wrong.ExternalKeyID, wrong.ExternalHMAC = id, acme.NewHMACKey("d3Jvbmc")
+	wrong.ExternalKeyID, wrong.ExternalHMAC = id, secret.New("d3Jvbmc")
 	if err := place(t, l, wrong, "wrong"); err == nil || strings.Contains(err.Error(), "d3Jvbmc") {
 		t.Errorf("with a wrong key: %v, want an error without the key", err)
 	}
 	right := config(l)
-	right.ExternalKeyID, right.ExternalHMAC = id, acme.NewHMACKey(key)
+	right.ExternalKeyID, right.ExternalHMAC = id, secret.New(key)
 	if err := place(t, l, right, "right"); err != nil {
 		t.Error(err)
 	}

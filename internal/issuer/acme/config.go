@@ -2,13 +2,12 @@ package acme
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 
 	"github.com/certiform/terraform-provider-certificate/internal/issuer"
 	"github.com/certiform/terraform-provider-certificate/internal/order"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // Config is one CA and the account there.
@@ -21,7 +20,7 @@ type Config struct {
 	// ExternalKeyID and ExternalHMAC (base64url) bind the account to one at the
 	// CA (RFC 8555 §7.3.4); empty where the CA does not need that.
 	ExternalKeyID string
-	ExternalHMAC  HMACKey
+	ExternalHMAC  secret.Text
 	// AccountKey is the account's key; empty to have one made and kept.
 	AccountKey pki.Key
 	// PreviousAccountKey is the key that the account of AccountKey had before;
@@ -39,36 +38,6 @@ type Config struct {
 
 	problem error // what is wrong with the environment
 }
-
-// HMACKey is the key of an external account. It does not show itself.
-type HMACKey struct{ text *string }
-
-// NewHMACKey keeps a key in base64url.
-func NewHMACKey(text string) HMACKey { return HMACKey{&text} }
-
-func (k HMACKey) reveal() string {
-	if k.text == nil {
-		return ""
-	}
-	return *k.text
-}
-
-const redactedHMAC = "[hmac key]"
-
-// String implements fmt.Stringer without the key.
-func (HMACKey) String() string { return redactedHMAC }
-
-// GoString implements fmt.GoStringer without the key.
-func (HMACKey) GoString() string { return redactedHMAC }
-
-// Format implements fmt.Formatter without the key, whatever the verb.
-func (HMACKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redactedHMAC) }
-
-// LogValue implements slog.LogValuer without the key.
-func (HMACKey) LogValue() slog.Value { return slog.StringValue(redactedHMAC) }
-
-// MarshalText keeps the key out of JSON and other encodings.
-func (HMACKey) MarshalText() ([]byte, error) { return []byte(redactedHMAC), nil }
 
 // Open implements issuer.Config.
 func (c Config) Open(keeper order.Keeper, solver issuer.Solver, logger *slog.Logger) (issuer.Issuer, error) {

@@ -17,6 +17,7 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/issuer"
 	"github.com/certiform/terraform-provider-certificate/internal/kind"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // LetsEncrypt is the production directory of Let's Encrypt, the default CA.
@@ -143,7 +144,7 @@ func FromEnvironment(getenv func(string) string) Config {
 	config := Config{
 		DirectoryURL: LetsEncrypt, Email: getenv(EnvEmail), CABundle: getenv(EnvCABundle),
 		TermsOfServiceAgreed: getenv(EnvTerms) == "true", Private: getenv(EnvCABundle) != "",
-		ExternalKeyID: getenv(EnvExternalID), ExternalHMAC: NewHMACKey(getenv(EnvExternalHMAC)),
+		ExternalKeyID: getenv(EnvExternalID), ExternalHMAC: secret.New(getenv(EnvExternalHMAC)),
 		AccountKeyVersion: getenv(EnvKeyVersion),
 	}
 	for variable, key := range map[string]*pki.Key{EnvAccountKey: &config.AccountKey, EnvPreviousKey: &config.PreviousAccountKey} {
@@ -169,10 +170,10 @@ func configureAccount(ctx context.Context, config *Config, b block, at path.Path
 	if !b.ExternalAccount.IsNull() {
 		var external externalBlock
 		diags.Append(b.ExternalAccount.As(ctx, &external, basetypes.ObjectAsOptions{})...)
-		config.ExternalKeyID, config.ExternalHMAC = external.KeyID.ValueString(), NewHMACKey(external.HMACKey.ValueString())
+		config.ExternalKeyID, config.ExternalHMAC = external.KeyID.ValueString(), secret.New(external.HMACKey.ValueString())
 	}
 	if config.ExternalKeyID != "" {
-		if _, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(config.ExternalHMAC.reveal(), "=")); err != nil || config.ExternalHMAC.reveal() == "" {
+		if _, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(config.ExternalHMAC.Reveal(), "=")); err != nil || config.ExternalHMAC.Reveal() == "" {
 			diags.AddAttributeError(at.AtName("external_account").AtName("hmac_key"), "Not a key in base64url",
 				"The key cannot be decoded. Copy it as the CA shows it.")
 		}

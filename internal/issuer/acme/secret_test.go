@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // Nothing that holds a key of the account shows it, however it is printed; only
@@ -26,7 +27,7 @@ func TestSecrets_showNowhereButInTheStorage(t *testing.T) {
 	const hmac = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
 	secrets := append(strings.Split(strings.TrimSpace(string(text)), "\n")[1:3], hmac)
 	file := accountFile{URL: "https://ca.example/1", Key: storedKey{key}}
-	config := Config{ExternalKeyID: "kid", ExternalHMAC: NewHMACKey(hmac), AccountKey: key}
+	config := Config{ExternalKeyID: "kid", ExternalHMAC: secret.New(hmac), AccountKey: key}
 	for name, value := range map[string]any{
 		"account": account{url: "https://ca.example/1", key: key}, "stored account": file, "stored key": file.Key,
 		"configuration": config, "HMAC key": config.ExternalHMAC,

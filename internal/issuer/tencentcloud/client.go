@@ -41,7 +41,7 @@ func (c *client) sdk() (*common.Client, error) {
 	p := profile.NewClientProfile()
 	p.HttpProfile.Scheme, p.HttpProfile.Endpoint, p.HttpProfile.ReqTimeout = strings.ToUpper(scheme), host, requestSeconds
 	p.DisableRegionBreaker = true
-	var credential common.CredentialIface = common.NewTokenCredential(c.config.SecretID, c.config.SecretKey.reveal(), c.config.Token.reveal())
+	var credential common.CredentialIface = common.NewTokenCredential(c.config.SecretID, c.config.SecretKey.Reveal(), c.config.Token.Reveal())
 	if c.config.SecretID == "" {
 		if credential, err = common.DefaultProviderChain().GetCredential(); err != nil {
 			return nil, fmt.Errorf("find a credential for Tencent Cloud: %w; set secret_id and secret_key, or TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY", err)

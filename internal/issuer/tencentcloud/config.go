@@ -3,12 +3,12 @@ package tencentcloud
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/url"
 
 	"github.com/certiform/terraform-provider-certificate/internal/issuer"
 	"github.com/certiform/terraform-provider-certificate/internal/order"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // Endpoints of the API. The international one lacks the purchase by points.
@@ -17,44 +17,14 @@ const (
 	EndpointInternational = "https://ssl.intl.tencentcloudapi.com"
 )
 
-// Secret is a credential. It does not show itself.
-type Secret struct{ text *string }
-
-// NewSecret keeps a credential.
-func NewSecret(text string) Secret { return Secret{&text} }
-
-func (s Secret) reveal() string {
-	if s.text == nil {
-		return ""
-	}
-	return *s.text
-}
-
-const redacted = "[secret]"
-
-// String implements fmt.Stringer without the secret.
-func (Secret) String() string { return redacted }
-
-// GoString implements fmt.GoStringer without the secret.
-func (Secret) GoString() string { return redacted }
-
-// Format implements fmt.Formatter without the secret, whatever the verb.
-func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
-
-// LogValue implements slog.LogValuer without the secret.
-func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-// MarshalText keeps the secret out of JSON and other encodings.
-func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
-
 // Config is one account at Tencent Cloud.
 type Config struct {
 	URL string // of the API; default EndpointChina
 	// SecretID, SecretKey and Token are the credential; without them the SDK
 	// finds one: environment, profile, role of the machine.
 	SecretID  string
-	SecretKey Secret
-	Token     Secret // of a temporary credential
+	SecretKey secret.Text
+	Token     secret.Text // of a temporary credential
 }
 
 // Open implements issuer.Config.
@@ -64,7 +34,7 @@ func (c Config) Open(keeper order.Keeper, solver issuer.Solver, logger *slog.Log
 
 // Ready implements issuer.Config.
 func (c Config) Ready() error {
-	if (c.SecretID == "") != (c.SecretKey.reveal() == "") {
+	if (c.SecretID == "") != (c.SecretKey.Reveal() == "") {
 		return errors.New("tencentcloud has one of secret_id and secret_key: set both, or none to use what the environment has")
 	}
 	return nil

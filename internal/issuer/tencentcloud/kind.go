@@ -11,6 +11,7 @@ import (
 
 	"github.com/certiform/terraform-provider-certificate/internal/issuer"
 	"github.com/certiform/terraform-provider-certificate/internal/kind"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // The environment variables that stand in for attributes that are not set. Those
@@ -60,9 +61,9 @@ func Kind(getenv func(string) string) kind.Kind[issuer.Config, schema.Attribute]
 			if diags.HasError() {
 				return nil, diags
 			}
-			config := Config{URL: getenv(EnvURL), SecretID: b.SecretID.ValueString(), SecretKey: NewSecret(b.SecretKey.ValueString()), Token: NewSecret(b.Token.ValueString())}
+			config := Config{URL: getenv(EnvURL), SecretID: b.SecretID.ValueString(), SecretKey: secret.New(b.SecretKey.ValueString()), Token: secret.New(b.Token.ValueString())}
 			if b.SecretID.IsNull() && b.SecretKey.IsNull() {
-				config.SecretID, config.SecretKey, config.Token = getenv(EnvSecretID), NewSecret(getenv(EnvSecretKey)), NewSecret(getenv(EnvToken))
+				config.SecretID, config.SecretKey, config.Token = getenv(EnvSecretID), secret.New(getenv(EnvSecretKey)), secret.New(getenv(EnvToken))
 			}
 			if !b.URL.IsNull() {
 				config.URL = b.URL.ValueString()

@@ -14,6 +14,7 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/lab/tencentsim"
 	"github.com/certiform/terraform-provider-certificate/internal/order"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 const day = 24 * time.Hour
@@ -44,7 +45,7 @@ func newWorld(t testing.TB) *world {
 }
 
 func (w *world) config() tencentcloud.Config {
-	return tencentcloud.Config{URL: w.CommercialURL, SecretID: w.CommercialID, SecretKey: tencentcloud.NewSecret(w.CommercialKey)}
+	return tencentcloud.Config{URL: w.CommercialURL, SecretID: w.CommercialID, SecretKey: secret.New(w.CommercialKey)}
 }
 
 // runner is a fresh process: it knows what is stored and nothing else.

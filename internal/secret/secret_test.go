@@ -1,4 +1,4 @@
-package custody_test
+package secret_test
 
 import (
 	"bytes"
@@ -8,26 +8,26 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/certiform/terraform-provider-certificate/internal/custody"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 func TestSecret_doesNotPrint(t *testing.T) {
 	const hidden = "hunter2"
-	secret := custody.NewSecret(hidden)
-	type exported struct{ Secret custody.Secret }
-	type unexported struct{ secret custody.Secret }
+	hiding := secret.New(hidden)
+	type exported struct{ Secret secret.Text }
+	type unexported struct{ secret secret.Text }
 
 	var log bytes.Buffer
 	for _, handler := range []slog.Handler{slog.NewTextHandler(&log, nil), slog.NewJSONHandler(&log, nil)} {
-		slog.New(handler).Info("stored", "secret", secret, "all", exported{secret}, "hidden", unexported{secret})
+		slog.New(handler).Info("stored", "secret", hiding, "all", exported{hiding}, "hidden", unexported{hiding})
 	}
-	marshalled, err := json.Marshal([]any{secret, &secret, exported{secret}, unexported{secret}, map[string]any{"k": secret}})
+	marshalled, err := json.Marshal([]any{hiding, &hiding, exported{hiding}, unexported{hiding}, map[string]any{"k": hiding}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	printed := log.String() + string(marshalled)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t"} {
-		for _, value := range []any{secret, &secret, exported{secret}, unexported{secret}, []custody.Secret{secret}} {
+		for _, value := range []any{hiding, &hiding, exported{hiding}, unexported{hiding}, []secret.Text{hiding}} {
 			printed += fmt.Sprintf(verb, value)
 		}
 	}
@@ -36,16 +36,16 @@ func TestSecret_doesNotPrint(t *testing.T) {
 			t.Errorf("%q is printed in\n%s", leak, printed)
 		}
 	}
-	if got := secret.Reveal(); got != hidden {
+	if got := hiding.Reveal(); got != hidden {
 		t.Errorf("Reveal() = %q, want %q", got, hidden)
 	}
 }
 
 func TestSecret_zeroIsEmpty(t *testing.T) {
-	if got := (custody.Secret{}).Reveal(); got != "" {
+	if got := (secret.Text{}).Reveal(); got != "" {
 		t.Errorf("Reveal() = %q, want it empty", got)
 	}
-	if !(custody.Secret{}).IsEmpty() || custody.NewSecret("x").IsEmpty() {
+	if !(secret.Text{}).IsEmpty() || secret.New("x").IsEmpty() {
 		t.Error("IsEmpty is wrong")
 	}
 }
