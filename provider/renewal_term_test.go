@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -86,7 +87,9 @@ func (r *requests) intercept(ca http.Handler) http.Handler {
 				if der, err := base64.RawURLEncoding.DecodeString(body.CSR); err == nil {
 					if parsed, err := x509.ParseCertificateRequest(der); err == nil {
 						r.mu.Lock()
-						r.all = append(r.all, parsed)
+						if last := len(r.all) - 1; last < 0 || !bytes.Equal(r.all[last].Raw, parsed.Raw) { // sent again where the CA did not accept a nonce
+							r.all = append(r.all, parsed)
+						}
 						r.mu.Unlock()
 					}
 				}
