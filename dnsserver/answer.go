@@ -44,7 +44,7 @@ func (v *view) answer(q question) answer {
 			return a.refer(z, cut)
 		}
 		f := v.find(z, name)
-		cname := f.node.cname()
+		cname := f.cname(z, owner)
 		if cname == nil || q.rrtype == dns.TypeCNAME {
 			return a.finish(z, f, owner, q.rrtype)
 		}
@@ -74,6 +74,8 @@ func (a answer) finish(z *zone, f found, owner string, rrtype uint16) answer {
 	switch {
 	case rrtype == dns.TypeANY:
 		set = anything(f, z, owner)
+	case f.alias != "" && rrtype == dns.TypeCNAME:
+		set = []dns.RR{f.cname(z, owner)}
 	case rrtype == dns.TypeTXT:
 		set = txtSet(f, z, owner)
 	case f.node != nil:
@@ -114,7 +116,7 @@ func (z *zone) glue(set []dns.RR) []dns.RR {
 // anything answers ANY where data exists with one synthesised HINFO: what
 // asks ANY is mostly an attack that wants a large answer (RFC 8482 §4.2).
 func anything(f found, z *zone, owner string) []dns.RR {
-	if len(f.values) == 0 && (f.node == nil || len(f.node.rrsets) == 0) {
+	if len(f.values) == 0 && f.alias == "" && (f.node == nil || len(f.node.rrsets) == 0) {
 		return nil
 	}
 	h := dns.RR_Header{Name: owner, Rrtype: dns.TypeHINFO, Class: dns.ClassINET, Ttl: z.soa.Hdr.Ttl}

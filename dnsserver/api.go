@@ -1,6 +1,7 @@
 package dnsserver
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +24,9 @@ const maxBody = 6*maxTXTSet + 1024
 //	PUT    /v1/txt/{name}            body {"value":"…"}; 204, idempotent
 //	DELETE /v1/txt/{name}?value=…    204, idempotent
 //	GET    /v1/txt/{name}            200 {"name":"…","values":["…"]}
+//	PUT    /v1/cname/{name}          body {"value":"…"}; 204, idempotent
+//	DELETE /v1/cname/{name}?value=…  204, idempotent
+//	GET    /v1/cname/{name}          200 {"name":"…","value":"…"}
 //	GET    /healthz                  200, or 503 while records are not loaded
 //
 // All but /healthz want "Authorization: Bearer" with a configured token. A
@@ -31,9 +35,10 @@ const maxBody = 6*maxTXTSet + 1024
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", s.handleHealth)
-	mux.HandleFunc("/v1/txt/{name}", s.handleTXT)
+	mux.HandleFunc("/v1/txt/{name}", s.handle(txtRecords(s)))
+	mux.HandleFunc("/v1/cname/{name}", s.handle(aliases(s)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, http.StatusNotFound, "there is nothing here; the API is at /v1/txt/{name}")
+		refuse(w, http.StatusNotFound, "there is nothing here; the API is at /v1/txt/{name} and /v1/cname/{name}")
 	})
 	return mux
 }
@@ -49,8 +54,42 @@ func (s *Server) handleHealth(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// handleTXT authenticates, authorises and dispatches.
-func (s *Server) handleTXT(w http.ResponseWriter, r *http.Request) {
+// records are those of one type, as the API has them.
+type records struct {
+	show        func(name string) (any, error)
+	check       func(value string) error
+	put, delete func(ctx context.Context, name, value string) error
+}
+
+func txtRecords(s *Server) records {
+	show := func(name string) (any, error) {
+		values, err := s.TXT(name)
+		if values == nil {
+			values = []string{}
+		}
+		return client.TXT{Name: display(name), Values: values}, err
+	}
+	return records{show, func(string) error { return nil }, s.PutTXT, s.DeleteTXT}
+}
+
+func aliases(s *Server) records {
+	show := func(name string) (any, error) {
+		target, err := s.CNAME(name)
+		return client.CNAME{Name: display(name), Value: target}, err
+	}
+	check := func(target string) error {
+		_, err := canonicalName(target)
+		return err
+	}
+	return records{show, check, s.PutCNAME, s.DeleteCNAME}
+}
+
+// handle authenticates, authorises and dispatches.
+func (s *Server) handle(kind records) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { s.serveRecords(w, r, kind) }
+}
+
+func (s *Server) serveRecords(w http.ResponseWriter, r *http.Request, kind records) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	who, ok := s.bearer(w, r)
 	if !ok {
@@ -72,11 +111,11 @@ func (s *Server) handleTXT(w http.ResponseWriter, r *http.Request) {
 	}
 	switch r.Method {
 	case http.MethodGet:
-		s.handleGet(w, name)
+		s.handleGet(w, name, kind)
 	case http.MethodPut:
-		s.handlePut(w, r, who, name)
+		s.handlePut(w, r, who, name, kind)
 	case http.MethodDelete:
-		s.handleDelete(w, r, who, name)
+		s.handleDelete(w, r, who, name, kind)
 	default:
 		refuseMethod(w, r, "DELETE, GET, PUT")
 	}
@@ -100,19 +139,16 @@ func (s *Server) bearer(w http.ResponseWriter, r *http.Request) (*token, bool) {
 	return who, true
 }
 
-func (s *Server) handleGet(w http.ResponseWriter, name string) {
-	values, err := s.TXT(name)
+func (s *Server) handleGet(w http.ResponseWriter, name string, kind records) {
+	body, err := kind.show(name)
 	if err != nil {
 		refuseError(w, err)
 		return
 	}
-	if values == nil {
-		values = []string{}
-	}
-	replyJSON(w, http.StatusOK, client.TXT{Name: display(name), Values: values})
+	replyJSON(w, http.StatusOK, body)
 }
 
-func (s *Server) handlePut(w http.ResponseWriter, r *http.Request, who *token, name string) {
+func (s *Server) handlePut(w http.ResponseWriter, r *http.Request, who *token, name string, kind records) {
 	value, err := readValue(r.Body)
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -123,7 +159,11 @@ func (s *Server) handlePut(w http.ResponseWriter, r *http.Request, who *token, n
 		refuse(w, http.StatusBadRequest, fmt.Sprintf(`the body %v; send {"value":"…"}`, err))
 		return
 	}
-	s.finish(w, r, who, name, s.PutTXT(r.Context(), name, value))
+	if err := kind.check(value); err != nil {
+		refuse(w, http.StatusBadRequest, fmt.Sprintf("the value %v; send the name that the CNAME leads to", err))
+		return
+	}
+	s.finish(w, r, who, name, kind.put(r.Context(), name, value))
 }
 
 // readValue reads the body of a PUT. Its error reads on from "the body".
@@ -150,13 +190,13 @@ func readValue(body io.Reader) (string, error) {
 	return req.Value, nil
 }
 
-func (s *Server) handleDelete(w http.ResponseWriter, r *http.Request, who *token, name string) {
+func (s *Server) handleDelete(w http.ResponseWriter, r *http.Request, who *token, name string, kind records) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil || len(query["value"]) != 1 || query.Get("value") == "" || len(query) != 1 {
+	if err != nil || len(query["value"]) != 1 || query.Get("value") == "" || len(query) != 1 || kind.check(query.Get("value")) != nil {
 		refuse(w, http.StatusBadRequest, "the query does not name one value; send ?value=… with the value percent-encoded")
 		return
 	}
-	s.finish(w, r, who, name, s.DeleteTXT(r.Context(), name, query.Get("value")))
+	s.finish(w, r, who, name, kind.delete(r.Context(), name, query.Get("value")))
 }
 
 // finish says how a change went, and logs it without its value.

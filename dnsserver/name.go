@@ -18,6 +18,12 @@ var errNotASCII = errors.New("is not ASCII; write its xn-- form")
 // canonicalName returns the canonical form of a name that a person wrote. The
 // trailing dot is optional. An error reads on from the quoted name.
 func canonicalName(s string) (string, error) {
+	name, err := absoluteName(s)
+	return lower(name), err
+}
+
+// absoluteName is canonicalName with the letters as the person wrote them.
+func absoluteName(s string) (string, error) {
 	for i := range len(s) {
 		if s[i] >= 0x80 {
 			return "", fmt.Errorf("%q %w", s, errNotASCII)
@@ -37,7 +43,7 @@ func canonicalName(s string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%q is not a domain name: %w", s, err)
 	}
-	return lower(name), nil
+	return name, nil
 }
 
 // lower folds the ASCII letters of a presentation name; other bytes are

@@ -137,10 +137,10 @@ func (s *Server) open(ctx context.Context, addrs []string) ([]packetConn, error)
 func (s *Server) load(ctx context.Context) (*view, error) {
 	v := &view{zones: s.zones, table: newTable()}
 	loaded, skipped, example := 0, 0, ""
-	err := s.store.Load(ctx, func(name, value string) error {
-		next, err := v.with(Change{Name: name, Value: value})
+	err := s.store.Load(ctx, func(c Change) error {
+		next, err := v.with(c)
 		if err != nil {
-			skipped, example = skipped+1, name
+			skipped, example = skipped+1, c.Name
 			return nil
 		}
 		v = next

@@ -15,10 +15,15 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// txtBucket is the one bucket of the file. A key is the name, a zero byte and
-// the SHA-256 of the value (a bbolt key is at most 32 KiB, a value may be
-// longer); what it maps to is the value. A canonical name holds no zero byte.
-const txtBucket = "txt"
+// The buckets of the file. A key of txtBucket is the name, a zero byte and the
+// SHA-256 of the value (a bbolt key is at most 32 KiB, a value may be longer);
+// what it maps to is the value. A canonical name holds no zero byte. A key of
+// aliasBucket, which files of older versions lack, is the name of a CNAME; what
+// it maps to is the target.
+const (
+	txtBucket   = "txt"
+	aliasBucket = "cname"
+)
 
 // lockWait is how long OpenBolt waits for another process to close the file.
 const lockWait = 2 * time.Second
@@ -40,6 +45,9 @@ func OpenBolt(path string) (*BoltStore, error) {
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
 		_, err := tx.CreateBucketIfNotExists([]byte(txtBucket))
+		if err == nil {
+			_, err = tx.CreateBucketIfNotExists([]byte(aliasBucket))
+		}
 		return err
 	})
 	if err == nil && errors.Is(statErr, os.ErrNotExist) {
@@ -65,9 +73,9 @@ func syncFolder(path string) error {
 }
 
 // Load implements Store.
-func (s *BoltStore) Load(ctx context.Context, each func(name, value string) error) error {
+func (s *BoltStore) Load(ctx context.Context, each func(Change) error) error {
 	return s.db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket([]byte(txtBucket)).ForEach(func(key, value []byte) error {
+		err := tx.Bucket([]byte(txtBucket)).ForEach(func(key, value []byte) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
@@ -75,7 +83,13 @@ func (s *BoltStore) Load(ctx context.Context, each func(name, value string) erro
 			if !ok {
 				return fmt.Errorf("read %s: key %q is not a record's", s.db.Path(), key)
 			}
-			return each(string(name), string(value))
+			return each(Change{Name: string(name), Value: string(value)})
+		})
+		if err != nil {
+			return err
+		}
+		return tx.Bucket([]byte(aliasBucket)).ForEach(func(name, target []byte) error {
+			return each(Change{Name: string(name), Value: string(target), Alias: true})
 		})
 	})
 }
@@ -83,10 +97,13 @@ func (s *BoltStore) Load(ctx context.Context, each func(name, value string) erro
 // Apply implements Store.
 func (s *BoltStore) Apply(_ context.Context, changes []Change) error {
 	return s.db.Update(func(tx *bbolt.Tx) error {
-		bucket := tx.Bucket([]byte(txtBucket))
+		values, aliases := tx.Bucket([]byte(txtBucket)), tx.Bucket([]byte(aliasBucket))
 		for _, c := range changes {
 			sum := sha256.Sum256([]byte(c.Value))
-			key := append([]byte(c.Name+"\x00"), sum[:]...)
+			bucket, key := values, append([]byte(c.Name+"\x00"), sum[:]...)
+			if c.Alias {
+				bucket, key = aliases, []byte(c.Name)
+			}
 			var err error
 			if c.Delete {
 				err = bucket.Delete(key)

@@ -15,8 +15,12 @@ import (
 func contents(t *testing.T, s Store) []string {
 	t.Helper()
 	var all []string
-	err := s.Load(t.Context(), func(name, value string) error {
-		all = append(all, name+" "+value)
+	err := s.Load(t.Context(), func(c Change) error {
+		kind := ""
+		if c.Alias {
+			kind = "-> "
+		}
+		all = append(all, c.Name+" "+kind+c.Value)
 		return nil
 	})
 	if err != nil {
@@ -62,15 +66,25 @@ func testStore(t *testing.T, s Store, reopen func(Store) Store) {
 	apply(Change{Name: "e.", Value: long}, Change{Name: "f.", Value: "\x00\xff"})
 	check("a value is any bytes of any length", "a. 1", "b. 1", "e. "+long, "f. \x00\xff")
 
+	alias := Change{Name: "g.", Value: "one.", Alias: true}
+	apply(Change{Name: "e.", Value: long, Delete: true}, Change{Name: "f.", Value: "\x00\xff", Delete: true}, alias)
+	check("a CNAME is kept", "a. 1", "b. 1", "g. -> one.")
+	alias.Value = "two."
+	apply(alias)
+	check("there is one at a name", "a. 1", "b. 1", "g. -> two.")
+	alias.Delete = true
+	apply(alias, alias)
+	check("and then none", "a. 1", "b. 1")
+
 	stop := errors.New("stop")
 	calls := 0
-	err := s.Load(t.Context(), func(string, string) error { calls++; return stop })
+	err := s.Load(t.Context(), func(Change) error { calls++; return stop })
 	if !errors.Is(err, stop) || calls != 1 {
 		t.Errorf("Load after an error: %v, %d calls; want %v, 1", err, calls, stop)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.Load(ended, func(string, string) error { return nil }); !errors.Is(err, context.Canceled) {
+	if err := s.Load(ended, func(Change) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("Load with an ended context: %v", err)
 	}
 }
@@ -115,7 +129,7 @@ type faultyStore struct {
 	apply error        // instead of applying
 }
 
-func (s *faultyStore) Load(ctx context.Context, each func(name, value string) error) error {
+func (s *faultyStore) Load(ctx context.Context, each func(Change) error) error {
 	if s.load != nil {
 		if err := s.load(); err != nil {
 			return err

@@ -8,9 +8,13 @@ import (
 // leaf is what a table knows of one name. It is immutable.
 type leaf struct {
 	name   string
-	values []string // TXT values, in the order they came
-	below  int      // how many names under this one hold values
+	values []string // TXT values, sorted
+	alias  string   // the target of a CNAME as it was given; empty without one
+	below  int      // how many names under this one hold records
 }
+
+// holds reports whether the name itself has records.
+func (l *leaf) holds() bool { return l != nil && (len(l.values) > 0 || l.alias != "") }
 
 // table maps canonical names to leaves. It is a persistent hash trie: with and
 // without return a new table that shares all but one path with the old one, so

@@ -20,24 +20,66 @@ type update struct {
 // ErrConflict, ErrTooLarge, ErrStorage or ErrStopped. When ctx ends first, the
 // change may or may not be made; making it again is safe.
 func (s *Server) PutTXT(ctx context.Context, name, value string) error {
-	return s.change(ctx, "put", name, value)
+	return s.change(ctx, "put TXT", Change{Name: name, Value: value})
 }
 
 // DeleteTXT takes value away from the TXT values at name and leaves the others
 // alone. Taking away what is not there is no error. Otherwise it is as PutTXT.
 func (s *Server) DeleteTXT(ctx context.Context, name, value string) error {
-	return s.change(ctx, "delete", name, value)
+	return s.change(ctx, "delete TXT", Change{Name: name, Value: value, Delete: true})
 }
 
-func (s *Server) change(ctx context.Context, verb, name, value string) error {
+// PutCNAME makes name an alias of target, in the place of another CNAME that
+// PutCNAME put there. Beside other records there is no CNAME: ErrConflict.
+// Otherwise it is as PutTXT.
+func (s *Server) PutCNAME(ctx context.Context, name, target string) error {
+	target, err := absoluteName(target)
+	if err != nil {
+		return fmt.Errorf("put CNAME: the target: %w", err)
+	}
+	return s.change(ctx, "put CNAME", Change{Name: name, Value: target, Alias: true})
+}
+
+// DeleteCNAME takes the CNAME at name away if it leads to target. Otherwise it is
+// as DeleteTXT.
+func (s *Server) DeleteCNAME(ctx context.Context, name, target string) error {
+	target, err := absoluteName(target)
+	if err != nil {
+		return fmt.Errorf("delete CNAME: the target: %w", err)
+	}
+	return s.change(ctx, "delete CNAME", Change{Name: name, Value: target, Alias: true, Delete: true})
+}
+
+// CNAME returns where name leads, as PutCNAME was told; empty without one. The
+// error wraps ErrNotInZone, ErrConflict or ErrStopped.
+func (s *Server) CNAME(name string) (string, error) {
 	canonical, err := canonicalName(name)
 	if err != nil {
-		return fmt.Errorf("%s TXT: %w", verb, err)
+		return "", fmt.Errorf("look up CNAME: %w", err)
 	}
+	v := s.view.Load()
+	if v == nil {
+		return "", ErrStopped
+	}
+	if _, err := v.place(canonical); err != nil {
+		return "", err
+	}
+	if l := v.table.get(canonical); l != nil {
+		return display(l.alias), nil
+	}
+	return "", nil
+}
+
+func (s *Server) change(ctx context.Context, what string, c Change) error {
+	canonical, err := canonicalName(c.Name)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	c.Name = canonical
 	if s.view.Load() == nil {
 		return ErrStopped
 	}
-	u := update{Change{Name: canonical, Value: value, Delete: verb == "delete"}, make(chan error, 1)}
+	u := update{c, make(chan error, 1)}
 	select {
 	case s.updates <- u:
 	case <-s.stop:
@@ -111,6 +153,10 @@ func (s *Server) commit(batch []update) {
 		v, err := next.with(u.change)
 		if err != nil {
 			u.done <- err
+			continue
+		}
+		if l := next.table.get(u.change.Name); v == next && u.change.Alias && u.change.Delete && l != nil && l.alias != "" {
+			u.done <- nil // the CNAME there is another one, and stays
 			continue
 		}
 		next = v

@@ -13,26 +13,36 @@ import (
 // What can be wrong with a change. The text that wraps them says which name
 // and what to do.
 var (
-	ErrNotInZone = errors.New("name is outside every zone")          // HTTP 404
-	ErrConflict  = errors.New("configured records stand in the way") // HTTP 409
-	ErrTooLarge  = errors.New("too much TXT at one name")            // HTTP 413
-	ErrStorage   = errors.New("storage is at fault")                 // HTTP 503; nothing was changed
-	ErrStopped   = errors.New("server is not running")               // HTTP 503; nothing was changed
+	ErrNotInZone = errors.New("name is outside every zone")     // HTTP 404
+	ErrConflict  = errors.New("other records stand in the way") // HTTP 409
+	ErrTooLarge  = errors.New("too much TXT at one name")       // HTTP 413
+	ErrStorage   = errors.New("storage is at fault")            // HTTP 503; nothing was changed
+	ErrStopped   = errors.New("server is not running")          // HTTP 503; nothing was changed
 )
 
 // view is everything a query needs. It is immutable: a change makes a new one
 // that shares nearly all of it.
 type view struct {
 	zones map[string]*zone // by apex; the same map in every view of a server
-	table table            // the TXT values put over the API
+	table table            // the records put over the API
 }
 
-// found is what exists at a name: configured records, values, or neither (an
-// empty non-terminal).
+// found is what exists at a name: configured records, records put over the API,
+// or neither (an empty non-terminal).
 type found struct {
 	node   *node
 	values []string
+	alias  string
 	exists bool
+}
+
+// cname returns the CNAME at the name, or nil.
+func (f found) cname(z *zone, name string) *dns.CNAME {
+	if f.alias == "" {
+		return f.node.cname()
+	}
+	h := dns.RR_Header{Name: name, Rrtype: dns.TypeCNAME, Class: dns.ClassINET, Ttl: z.dynamicTTL}
+	return &dns.CNAME{Hdr: h, Target: f.alias}
 }
 
 // at returns what exists at exactly this name.
@@ -40,7 +50,7 @@ func (v *view) at(z *zone, name string) found {
 	f := found{node: z.nodes[name]}
 	f.exists = f.node != nil
 	if l := v.table.get(name); l != nil {
-		f.values, f.exists = l.values, true
+		f.values, f.alias, f.exists = l.values, l.alias, true
 	}
 	return f
 }
@@ -83,8 +93,8 @@ func (v *view) zoneOf(name string, qtype uint16) *zone {
 	}
 }
 
-// place finds the zone a TXT value at name would be in, or says why it cannot
-// be there.
+// place finds the zone a record at name would be in, or says why it cannot be
+// there.
 func (v *view) place(name string) (*zone, error) {
 	z := v.zoneOf(name, dns.TypeTXT)
 	if z == nil {
@@ -117,10 +127,16 @@ func (v *view) with(c Change) (*view, error) {
 		return nil, err
 	}
 	old := v.table.get(c.Name)
+	if c.Alias {
+		return v.withAlias(z, old, c)
+	}
 	var values []string
 	below := 0
 	if old != nil {
 		values, below = old.values, old.below
+	}
+	if old != nil && old.alias != "" && !c.Delete {
+		return nil, fmt.Errorf("%w: %s is a CNAME to %s; put the value there, or delete the CNAME", ErrConflict, display(c.Name), display(old.alias))
 	}
 	i, there := slices.BinarySearch(values, c.Value)
 	switch {
@@ -136,11 +152,41 @@ func (v *view) with(c Change) (*view, error) {
 		}
 		values = slices.Insert(slices.Clone(values), i, c.Value)
 	}
-	next := v.table.set(&leaf{name: c.Name, values: values, below: below})
-	if was := old != nil && len(old.values) > 0; was != (len(values) > 0) {
-		next = next.count(c.Name, z.name, len(values) > 0)
+	return v.exchange(z, old, &leaf{name: c.Name, values: values, below: below}), nil
+}
+
+// withAlias is with for a CNAME, which is alone at its name (RFC 1034 §3.6.2):
+// it takes the place of another CNAME (RFC 2136 §3.4.2.2), and of nothing else.
+func (v *view) withAlias(z *zone, old *leaf, c Change) (*view, error) {
+	next := &leaf{name: c.Name}
+	if old != nil {
+		*next = *old
 	}
-	return &view{v.zones, next}, nil
+	switch {
+	case c.Delete && !strings.EqualFold(next.alias, c.Value):
+		return v, nil
+	case c.Delete:
+		next.alias = ""
+	case lower(c.Value) == c.Name:
+		return nil, fmt.Errorf("%w: %s would lead to itself; correct the value", ErrConflict, display(c.Name))
+	case len(next.values) > 0:
+		return nil, fmt.Errorf("%w: %s has TXT values, beside which there is no CNAME; delete them first", ErrConflict, display(c.Name))
+	case z.nodes[c.Name] != nil && len(z.nodes[c.Name].rrsets) > 0:
+		return nil, fmt.Errorf("%w: %s has records in the configuration, beside which there is no CNAME; remove them there", ErrConflict, display(c.Name))
+	default:
+		next.alias = c.Value
+	}
+	return v.exchange(z, old, next), nil
+}
+
+// exchange returns the view with another leaf in the place of old, which is nil
+// where there was none.
+func (v *view) exchange(z *zone, old, l *leaf) *view {
+	next := v.table.set(l)
+	if old.holds() != l.holds() {
+		next = next.count(l.name, z.name, l.holds())
+	}
+	return &view{v.zones, next}
 }
 
 // roomFor reports ErrTooLarge when a name's TXT values would not fit into one
@@ -164,14 +210,14 @@ func roomFor(z *zone, values []string, c Change) error {
 
 // set stores a leaf, or drops it when it says nothing.
 func (t table) set(l *leaf) table {
-	if len(l.values) == 0 && l.below == 0 {
+	if !l.holds() && l.below == 0 {
 		return t.without(l.name)
 	}
 	return t.with(l)
 }
 
 // count tells the ancestors of name, below the apex, that it has gained or
-// lost its values: what they know makes them exist (RFC 4592 §2.2.2).
+// lost its records: what they know makes them exist (RFC 4592 §2.2.2).
 func (t table) count(name, apex string, gained bool) table {
 	for name != apex {
 		up, ok := parent(name)

@@ -130,7 +130,7 @@ func (r *renewalResource) adoptBought(ctx context.Context, m *renewalModel, text
 	if !ok {
 		return fmt.Errorf("issuer %q keeps no certificates by number", name)
 	}
-	chain, err := shelf.Certificate(ctx, id)
+	chain, serviceEnd, err := shelf.Certificate(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -138,8 +138,12 @@ func (r *renewalResource) adoptBought(ctx context.Context, m *renewalModel, text
 		return err
 	}
 	m.IssuerUsed = types.StringValue(name)
+	end := types.StringNull()
+	if !serviceEnd.IsZero() {
+		end = timestamp(serviceEnd)
+	}
 	m.Purchased = types.ObjectValueMust(purchasedType(), map[string]attr.Value{
-		"certificate_id": types.StringValue(id), "service_end": types.StringNull(),
+		"certificate_id": types.StringValue(id), "service_end": end,
 		"encryption_fullchain_pem": types.StringNull(), "encryption_private_key_id": types.StringNull(),
 	})
 	return nil

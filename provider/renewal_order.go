@@ -48,8 +48,13 @@ func (r *renewalResource) obtain(ctx context.Context, m *renewalModel, w wanted,
 	}
 	for range maxAdoptions {
 		j, name, adopted, err := r.orderFrom(ctx, candidates, *m, w, diags)
-		if err != nil {
+		if err != nil && (!j.Paid || !m.ID.IsNull()) {
 			return err
+		}
+		if err != nil {
+			// Money was spent: an error would leave nothing in state of it.
+			diags.AddAttributeWarning(path.Root("status"), "The order is paid for and does not go on",
+				fmt.Sprintf("%s: %s. It is recorded, and the next apply goes on with it.", j.Names(), err))
 		}
 		m.ID = types.StringValue(j.Lineage)
 		if j.Status != order.StatusIssued {
@@ -63,6 +68,7 @@ func (r *renewalResource) obtain(ctx context.Context, m *renewalModel, w wanted,
 		carried := carriedOver(*m, w, chain[0])
 		m.setIssued(chain, j.KeyID)
 		m.setPurchased(j)
+		w.follow(*m)
 		m.CarriedOverDays = types.Int64Value(carried)
 		m.Generation = types.Int64Value(m.Generation.ValueInt64() + 1)
 		m.IssuerUsed = types.StringValue(name)
@@ -74,7 +80,7 @@ func (r *renewalResource) obtain(ctx context.Context, m *renewalModel, w wanted,
 			diags.AddAttributeWarning(at, summary,
 				fmt.Sprintf("%s: the CA did not take the dates that were asked for (%s). The certificate was ordered with the CA's usual life.", j.Names(), j.Detail))
 		}
-		if opened, err := r.services.issuer(name); err == nil && !adopted {
+		if opened, err := r.services.issuer(name); err == nil {
 			r.replaceInCloud(ctx, opened, w, j, diags)
 		}
 		if !adopted || !lifecycle.Decide(facts(m, nil), w.policy, r.services.now()).Due() {

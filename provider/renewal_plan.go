@@ -104,6 +104,7 @@ func (r *renewalResource) planUpdate(ctx context.Context, prior renewalModel, m 
 		response.Diagnostics.AddAttributeError(path.Root("issuer"), "No such issuer", err.Error()+".")
 		return
 	}
+	keepsCompany(ctx, prior, w, &response.Diagnostics)
 	if reason != "" {
 		r.checkOrderable(ctx, *m, w, true, response)
 		r.checkTerm(ctx, *m, w, response)

@@ -179,7 +179,7 @@ func (m *renewalModel) wantedPurchase(ctx context.Context, w *wanted) error {
 	if !p.Years.IsNull() {
 		wish.Years = p.Years.ValueInt64()
 	}
-	wish.KeyAtCA = p.Key.ValueString() == "ca" || p.Key.IsNull() && (wish.Source == "free" || wish.Source == "adopt")
+	wish.KeyAtCA = p.Key.ValueString() == "ca" || p.Key.IsNull() && m.CSR.IsNull() && (wish.Source == "free" || wish.Source == "adopt")
 	supplies := order.Supplies{AcceptCharges: p.AcceptCharges.ValueBool(), AutoRenew: p.AutoRenew.ValueBool(), Contact: map[string]string{}, Tags: map[string]string{}}
 	var err error
 	if supplies.Letter, err = base64.StdEncoding.DecodeString(p.Letter.ValueString()); err != nil {
@@ -219,13 +219,24 @@ func texts(list types.List) []string {
 }
 
 // follow completes what a purchase says with what is known of the certificate
-// before: its number at the CA.
+// before: its number at the CA. While a service of several years goes on, the next
+// certificate is paid for, and the CA makes it by itself.
 func (w *wanted) follow(m renewalModel) {
 	if !w.bought || m.Certificate.IsNull() || m.Certificate.IsUnknown() {
 		return
 	}
 	if id, ok := m.Purchased.Attributes()["certificate_id"].(types.String); ok && id.ValueString() != "" {
 		w.options.Purchase.Original, w.options.Purchase.Order = id.ValueString(), ""
+	}
+	w.options.Purchase.Service = false
+	current, err := m.leaf()
+	end, ok := m.Purchased.Attributes()["service_end"].(types.String)
+	if err != nil || !ok {
+		return
+	}
+	if until, err := time.Parse(time.RFC3339, end.ValueString()); err == nil && until.After(current.NotAfter.Add(day)) {
+		w.options.Purchase.Service, w.rotate = true, true
+		w.options.Purchase.KeyAtCA = w.request == nil
 	}
 }
 
@@ -286,7 +297,7 @@ const paidWindow = 30 * day
 // checkPaidRenewal refuses what the CA would refuse of the renewal of a
 // certificate that is known.
 func (r *renewalResource) checkPaidRenewal(current *x509.Certificate, w wanted, diags *diag.Diagnostics) {
-	linked := w.options.Purchase.Source == "points" || w.options.Purchase.Source == "free"
+	linked := (w.options.Purchase.Source == "points" || w.options.Purchase.Source == "free") && !w.options.Purchase.Service
 	if opens := current.NotAfter.Add(-paidWindow); linked && r.services.now().Before(opens) {
 		diags.AddAttributeError(path.Root("purchase").AtName("source"), "Too early for a renewal",
 			fmt.Sprintf("%s: the CA renews from 30 days before the end on, which is %s. Wait until then, or order a new certificate with source = \"balance\".",
@@ -376,6 +387,7 @@ func (r *renewalResource) look(ctx context.Context, m *renewalModel, w wanted, d
 		}
 		var act bool
 		if err == nil {
+			j.Supplies = w.supplies
 			j, act, err = follower.Look(ctx, j)
 		}
 		if err != nil {
@@ -386,11 +398,13 @@ func (r *renewalResource) look(ctx context.Context, m *renewalModel, w wanted, d
 		m.setOpen(j)
 		m.RenewReason = types.StringNull()
 		if act {
-			m.RenewReason = types.StringValue("the order " + j.OrderID + " can go on")
+			m.RenewReason = types.StringValue(strings.TrimSpace("the order "+j.OrderID) + " can go on")
 			m.Status = types.StringValue(string(lastKnown(j)))
 		}
 		return
 	}
+	diags.AddAttributeWarning(path.Root("status"), "The storage does not know the order",
+		fmt.Sprintf("%s: its journal is gone, and nothing was done. Restore the storage from a backup, or take the order with purchase.source = \"adopt\" and order_id and another renewal.force_token.", strings.Join(w.names, ", ")))
 }
 
 // lastKnown is the status of an order as outputs have it: the certificate is

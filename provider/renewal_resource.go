@@ -189,6 +189,7 @@ func (r *renewalResource) Delete(ctx context.Context, request resource.DeleteReq
 	ctx, cancel := m.within(ctx, "delete", &wanted{})
 	defer cancel()
 	r.revoke(ctx, m, &response.Diagnostics)
+	r.cancel(ctx, m, &response.Diagnostics)
 	if response.Diagnostics.HasError() {
 		return
 	}
@@ -199,38 +200,7 @@ func (r *renewalResource) Delete(ctx context.Context, request resource.DeleteReq
 	if m.Status.ValueString() == string(order.StatusIssued) {
 		return
 	}
-	if err := r.abandon(ctx, m); err != nil {
-		response.Diagnostics.AddWarning("Validation records may be left in DNS", err.Error()+".")
-	}
-}
-
-// abandon withdraws the records of the order that is open.
-func (r *renewalResource) abandon(ctx context.Context, m renewalModel) error {
-	w, _, err := m.wanted(ctx)
-	if err != nil {
-		return err
-	}
-	name, err := r.services.issuerName(m.Issuer)
-	if err != nil {
-		return err
-	}
-	open, err := r.services.issuer(name)
-	if err != nil {
-		return err
-	}
-	current, err := m.leaf()
-	if err != nil {
-		return err
-	}
-	j, err := order.Load(ctx, r.services.store, w.intent(open.ID(), current, m.PrivateKeyID.ValueString()))
-	if errors.Is(err, order.ErrNoJournal) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	_, err = open.Withdraw(ctx, j)
-	return err
+	r.abandon(ctx, m, &response.Diagnostics)
 }
 
 // orderFailed words the failure of an order.

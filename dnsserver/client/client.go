@@ -1,5 +1,5 @@
 // Package client talks to the HTTP API of a certificate-dns server: it puts,
-// deletes and lists TXT values.
+// deletes and lists TXT values and CNAMEs.
 //
 // It is not the server and links none of it; the JSON types of the API live
 // here and the server imports them. Its invariant: the token is sent to the
@@ -24,7 +24,7 @@ import (
 // byte escaped in JSON, and room.
 const maxReply = 1 << 20
 
-// PutRequest is the body of PUT /v1/txt/{name}.
+// PutRequest is the body of PUT /v1/txt/{name} and of PUT /v1/cname/{name}.
 type PutRequest struct {
 	Value string `json:"value"`
 }
@@ -33,6 +33,12 @@ type PutRequest struct {
 type TXT struct {
 	Name   string   `json:"name"`   // lower case, no final dot
 	Values []string `json:"values"` // never null
+}
+
+// CNAME is the body of the reply to GET /v1/cname/{name}.
+type CNAME struct {
+	Name  string `json:"name"`  // lower case, no final dot
+	Value string `json:"value"` // where it leads, no final dot; empty without a CNAME
 }
 
 // ErrorReply is the body of every reply with a status of 400 and above.
@@ -91,31 +97,49 @@ func (c *Client) Put(ctx context.Context, name, value string) error {
 	if err != nil {
 		return fmt.Errorf("put TXT at %s: %w", name, err)
 	}
-	return c.do(ctx, http.MethodPut, name, nil, body, http.StatusNoContent, nil)
+	return c.do(ctx, http.MethodPut, "txt", name, nil, body, http.StatusNoContent, nil)
 }
 
 // Delete takes value away from the TXT values at name and leaves the others
 // alone. A value that is not there is no error. A server that refuses gives an
 // *Error.
 func (c *Client) Delete(ctx context.Context, name, value string) error {
-	return c.do(ctx, http.MethodDelete, name, url.Values{"value": {value}}, nil, http.StatusNoContent, nil)
+	return c.do(ctx, http.MethodDelete, "txt", name, url.Values{"value": {value}}, nil, http.StatusNoContent, nil)
 }
 
 // Values returns the TXT values at name, or an empty slice. A server that
 // refuses gives an *Error.
 func (c *Client) Values(ctx context.Context, name string) ([]string, error) {
 	var reply TXT
-	if err := c.do(ctx, http.MethodGet, name, nil, nil, http.StatusOK, &reply); err != nil {
+	if err := c.do(ctx, http.MethodGet, "txt", name, nil, nil, http.StatusOK, &reply); err != nil {
 		return nil, err
 	}
 	return reply.Values, nil
 }
 
-func (c *Client) do(ctx context.Context, method, name string, query url.Values, body []byte, want int, into any) error {
-	if strings.Trim(name, ".") == "" {
-		return fmt.Errorf("%s TXT: the name is empty", method)
+// PutCNAME makes name an alias of target, in the place of another CNAME that was
+// put there before. When it returns nil it is durable and in the server's next
+// answer. A server that refuses, for other records are at the name, gives an
+// *Error.
+func (c *Client) PutCNAME(ctx context.Context, name, target string) error {
+	body, err := json.Marshal(PutRequest{target})
+	if err != nil {
+		return fmt.Errorf("put CNAME at %s: %w", name, err)
 	}
-	target := c.base.JoinPath("v1", "txt", url.PathEscape(name))
+	return c.do(ctx, http.MethodPut, "cname", name, nil, body, http.StatusNoContent, nil)
+}
+
+// DeleteCNAME takes the CNAME at name away if it leads to target. One that is not
+// there is no error. A server that refuses gives an *Error.
+func (c *Client) DeleteCNAME(ctx context.Context, name, target string) error {
+	return c.do(ctx, http.MethodDelete, "cname", name, url.Values{"value": {target}}, nil, http.StatusNoContent, nil)
+}
+
+func (c *Client) do(ctx context.Context, method, kind, name string, query url.Values, body []byte, want int, into any) error {
+	if strings.Trim(name, ".") == "" {
+		return fmt.Errorf("%s %s: the name is empty", method, strings.ToUpper(kind))
+	}
+	target := c.base.JoinPath("v1", kind, url.PathEscape(name))
 	shown := target.String()
 	target.RawQuery = query.Encode()
 	req, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(body))

@@ -46,10 +46,18 @@ func TestClient_sendsWhatTheAPIExpects(t *testing.T) {
 	if values, err := c.Values(t.Context(), "a/b.example.com"); err != nil || len(values) != 2 {
 		t.Errorf("values %q, %v", values, err)
 	}
+	if err := c.PutCNAME(t.Context(), "a.example.com", "b.test"); err != nil {
+		t.Error(err)
+	}
+	if err := c.DeleteCNAME(t.Context(), "a.example.com", "b.test"); err != nil {
+		t.Error(err)
+	}
 	want := []string{
 		`PUT /dns/v1/txt/a.example.com Bearer a-secret-token {"value":"x=1"}`,
 		`DELETE /dns/v1/txt/a.example.com?value=x%3D1%26y Bearer a-secret-token `,
 		`GET /dns/v1/txt/a%2Fb.example.com Bearer a-secret-token `,
+		`PUT /dns/v1/cname/a.example.com Bearer a-secret-token {"value":"b.test"}`,
+		`DELETE /dns/v1/cname/a.example.com?value=b.test Bearer a-secret-token `,
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("sent\n%q, want\n%q", got, want)

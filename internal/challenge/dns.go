@@ -279,7 +279,7 @@ func missing(answer *dns.Msg, record Record) string {
 		default:
 			continue
 		}
-		if value == record.Value {
+		if value == record.Value || record.Type == CNAME && strings.EqualFold(value, record.Value) {
 			return ""
 		}
 		values++

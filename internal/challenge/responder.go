@@ -47,6 +47,31 @@ func (r *Responder) Withdraw(ctx context.Context, name, value string) error {
 	return nil
 }
 
+// PublishAlias implements AliasPublisher.
+func (r *Responder) PublishAlias(ctx context.Context, name, target string) error {
+	if err := r.api.PutCNAME(ctx, name, target); err != nil {
+		return fmt.Errorf("publish the CNAME %s at the responder: %w", name, adviseAlias(err, name))
+	}
+	return nil
+}
+
+// WithdrawAlias implements AliasPublisher.
+func (r *Responder) WithdrawAlias(ctx context.Context, name, target string) error {
+	if err := r.api.DeleteCNAME(ctx, name, target); err != nil {
+		return fmt.Errorf("withdraw the CNAME %s at the responder: %w", name, adviseAlias(err, name))
+	}
+	return nil
+}
+
+// adviseAlias is advise for a CNAME, which cannot be delegated by another one.
+func adviseAlias(err error, name string) error {
+	var answer *client.Error
+	if !errors.As(err, &answer) || answer.Status != http.StatusNotFound {
+		return advise(err, name)
+	}
+	return fmt.Errorf("%w; delegate the zone of %s to the responder by NS records, update the certificate-dns there, or create the CNAME by hand: it is in validation_records", err, name)
+}
+
 // advise adds what to do about the answers a configuration mistake leads to.
 func advise(err error, name string) error {
 	var answer *client.Error

@@ -183,7 +183,7 @@ func (p *UpdatePublisher) refusal(answer *dns.Msg, zone string) string {
 			advice = "it has no such zone, or does not let the key see it: correct validation.rfc2136.server"
 			break
 		}
-		advice = fmt.Sprintf("allow the key %s to change TXT records there (update-policy in BIND, acl in Knot)", p.key.name)
+		advice = fmt.Sprintf("allow the key %s to change TXT records there, and CNAME records for CAs that ask for them (update-policy in BIND, acl in Knot)", p.key.name)
 	case dns.RcodeNotAuth:
 		advice = "it is not the zone's primary server: correct validation.rfc2136.server or zone"
 	case dns.RcodeNotZone:

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,6 +52,82 @@ func conformPublisher(t *testing.T, p Publisher, zone string, at func(name strin
 	want("those of the other name were not", other, "1")
 	do("withdraw that", p.Withdraw(t.Context(), other, "1"))
 	want("that was withdrawn", other)
+}
+
+// conformAliasPublisher holds an AliasPublisher to its contract; at reads the
+// CNAME of a name below the zone.
+func conformAliasPublisher(t *testing.T, p AliasPublisher, zone string, at func(name string) string) {
+	t.Helper()
+	name := "_f3a9.a." + zone
+	do := func(sentence string, err error, want string) {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("%s: %v", sentence, err)
+		}
+		if got := at(name); got != want {
+			t.Errorf("%s: %s leads to %q, want %q", sentence, name, got, want)
+		}
+	}
+	do("withdraw what nobody published", p.WithdrawAlias(t.Context(), name, "one.dcv.test"), "")
+	for range 2 {
+		do("publish", p.PublishAlias(t.Context(), name, "one.dcv.test"), "one.dcv.test")
+	}
+	do("withdraw another one", p.WithdrawAlias(t.Context(), name, "two.dcv.test"), "one.dcv.test")
+	do("publish in its place", p.PublishAlias(t.Context(), name, "two.dcv.test"), "two.dcv.test")
+	do("withdraw the one before", p.WithdrawAlias(t.Context(), name, "one.dcv.test"), "two.dcv.test")
+	for range 2 {
+		do("withdraw it", p.WithdrawAlias(t.Context(), name, "two.dcv.test"), "")
+	}
+}
+
+func TestAliasPublishers_conform(t *testing.T) {
+	t.Parallel()
+	t.Run("responder", func(t *testing.T) {
+		t.Parallel()
+		server, api, _ := newCompanion(t)
+		conformAliasPublisher(t, newResponder(t, api.URL, token), "auth.test", func(name string) string {
+			target, err := server.CNAME(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return target
+		})
+	})
+	t.Run("rfc2136", func(t *testing.T) {
+		t.Parallel()
+		server := bindtest.Run(t)
+		conformAliasPublisher(t, newUpdater(t, server), bindtest.Zone, func(name string) string { return server.CNAME(t, name) })
+	})
+}
+
+// A CNAME is written where it is asked for, and waited for at all name servers.
+func TestAlias_isPresentedAndSeen(t *testing.T) {
+	t.Parallel()
+	server := bindtest.Run(t)
+	s := newSolver(&Resolver{Servers: []string{server.Address}, AuthoritativePort: server.Port}, newUpdater(t, server), 20*time.Second)
+	if !s.Writes(CNAME) || !s.Writes(TXT) || s.Writes("FILE") {
+		t.Errorf("writes CNAME %t, TXT %t, FILE %t", s.Writes(CNAME), s.Writes(TXT), s.Writes("FILE"))
+	}
+	records, err := s.Locate(t.Context(), []Record{
+		{Type: CNAME, Domain: "a.example.test", Name: "_f3a9.a.example.test", Value: "one.DCV.test"},
+		{Type: TXT, Domain: "b.example.test", Name: "_dnsauth.b.example.test", Value: "1"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Present(t.Context(), records); err != nil {
+		t.Fatal(err)
+	}
+	if got := server.CNAME(t, "_f3a9.a.example.test"); !strings.EqualFold(got, "one.dcv.test") {
+		t.Errorf("it leads to %q", got)
+	}
+	wantTXT(t, server, "_dnsauth.b.example.test", "1")
+	if err := s.Withdraw(t.Context(), records); err != nil {
+		t.Fatal(err)
+	}
+	if got := server.CNAME(t, "_f3a9.a.example.test"); got != "" {
+		t.Errorf("it still leads to %q", got)
+	}
 }
 
 func TestPublishers_conform(t *testing.T) {

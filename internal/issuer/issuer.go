@@ -57,8 +57,9 @@ type Replacer interface {
 
 // Shelf is an Issuer that keeps certificates by numbers of its own.
 type Shelf interface {
-	// Certificate returns the chain of a certificate by its number.
-	Certificate(ctx context.Context, id string) ([]*x509.Certificate, error)
+	// Certificate returns the chain of a certificate by its number, and until when
+	// the CA renews it without another payment; zero where it does not.
+	Certificate(ctx context.Context, id string) (chain []*x509.Certificate, serviceEnd time.Time, err error)
 }
 
 // Suggester is an Issuer whose CA says when a certificate should be renewed.

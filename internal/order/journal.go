@@ -122,6 +122,9 @@ type Purchase struct {
 	Original string `json:"original,omitempty"`
 	// Order is the CA's number of an order that was placed elsewhere.
 	Order string `json:"order,omitempty"`
+	// Service says that the order is part of what was paid for before, for several
+	// years: the CA places it by itself.
+	Service bool `json:"service,omitempty"`
 	// KeyAtCA has the CA make the key.
 	KeyAtCA bool `json:"key_at_ca,omitempty"`
 	// Company and Manager are the CA's numbers of who is known to it.

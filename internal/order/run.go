@@ -146,7 +146,7 @@ func (r *Runner) open(ctx context.Context, w Wish) (Journal, error) {
 		return Journal{}, err
 	}
 	if j.Paid {
-		return j, nil // whatever became of it, nothing is bought twice
+		return r.paid(ctx, j, w)
 	}
 	if !usable {
 		if _, err := r.clear(ctx, j); err != nil {

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ const (
 	// Zone is what the server is primary for. Every name below has the address
 	// 127.0.0.1.
 	Zone = "example.test"
-	// KeyName is the key that may change TXT records below Zone.
+	// KeyName is the key that may change TXT and CNAME records below Zone.
 	KeyName = "terraform"
 	// OtherKeyName is a key that may change nothing.
 	OtherKeyName = "other"
@@ -154,7 +155,7 @@ key %[4]q { algorithm %[5]s; secret %[6]q; };
 zone %[7]q {
 	type primary;
 	file "zone";
-	update-policy { grant %[3]q zonesub TXT; };
+	update-policy { grant %[3]q zonesub TXT CNAME; };
 };
 `, s.folder, s.Port, KeyName, OtherKeyName, Algorithm, s.Secret, Zone)
 }
@@ -223,6 +224,22 @@ func (s *Server) Add(tb testing.TB, name, value string) {
 	if answer, _, err := client.Exchange(update, s.Address); err != nil || answer.Rcode != dns.RcodeSuccess {
 		tb.Fatal(answer, err)
 	}
+}
+
+// CNAME is where a name leads; empty without a CNAME.
+func (s *Server) CNAME(tb testing.TB, name string) string {
+	tb.Helper()
+	client := &dns.Client{Net: "tcp", Timeout: patience}
+	answer, _, err := client.Exchange(new(dns.Msg).SetQuestion(dns.Fqdn(name), dns.TypeCNAME), s.Address)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, record := range answer.Answer {
+		if cname, ok := record.(*dns.CNAME); ok {
+			return strings.TrimSuffix(cname.Target, ".")
+		}
+	}
+	return ""
 }
 
 // TXT are the values at a name.

@@ -53,16 +53,19 @@ func (i *Issuer) advance(ctx context.Context, j order.Journal) (order.Journal, e
 	if j.Status == order.StatusRejected {
 		return i.resubmit(ctx, j)
 	}
-	found, err := i.describe(ctx, j.OrderID)
-	if err != nil {
+	j, found, first, err := i.see(ctx, j)
+	if err != nil || found == nil {
 		return j, err
 	}
 	p, err := readProgress(j)
 	if err != nil {
 		return j, err
 	}
-	j = i.reflect(j, found)
 	switch j.Status {
+	case order.StatusRejected:
+		if first { // of an order that was placed by somebody else
+			return i.resubmit(ctx, j)
+		}
 	case order.StatusIssued:
 		return i.take(ctx, j, found)
 	case order.StatusAwaitingInformation:
@@ -75,13 +78,37 @@ func (i *Issuer) advance(ctx context.Context, j order.Journal) (order.Journal, e
 	return i.publish(ctx, j)
 }
 
+// see writes into the journal what the CA says of its order; found is nil where
+// the CA does not know that any more. First says that it was never seen before:
+// then it may not show yet.
+func (i *Issuer) see(ctx context.Context, j order.Journal) (_ order.Journal, found *detail, first bool, err error) {
+	p, err := readProgress(j)
+	if err != nil {
+		return j, nil, false, err
+	}
+	found, err = i.describe(ctx, j.OrderID)
+	var no *refusal
+	switch absent := errors.As(err, &no) && strings.HasSuffix(no.code, "NotFound"); {
+	case absent && p.Seen:
+		j.Status, j.Wait, j.Obligations = order.StatusExpired, pausePeople, nil
+		j.Detail = "the CA does not know the order any more: " + no.Error() + "; to order another one, change renewal.force_token"
+		return j, nil, false, nil
+	case absent:
+		return j, nil, false, fmt.Errorf("%w: the order %s does not show yet: %w", order.ErrUnavailable, j.OrderID, err)
+	case err != nil:
+		return j, nil, false, err
+	}
+	first, p.Seen = !p.Seen, true
+	if j, err = p.into(j); err != nil {
+		return j, nil, false, err
+	}
+	return i.reflect(j, found), found, first, nil
+}
+
 // reflect writes into the journal what the CA says of the order, and changes
 // nothing anywhere else.
 func (i *Issuer) reflect(j order.Journal, found *detail) order.Journal {
-	product, err := ProductBy(j.Intent.Options.Purchase.Product)
-	if err != nil { // an order of the console
-		product = Product{Level: strings.ToLower(value(found.CertType))}
-	}
+	product := productOf(j, found)
 	p, err := readProgress(j)
 	if err == nil && p.Number == "" {
 		p.Number = value(found.OrderId)
@@ -91,6 +118,9 @@ func (i *Issuer) reflect(j order.Journal, found *detail) order.Journal {
 	}
 	j.Status = statusOf(value(found.Status), value(found.StatusMsg), product, found.DvAuthDetail != nil && len(found.DvAuthDetail.DvAuths) > 0)
 	j.Detail = detailOf(j.Status, found)
+	if p.Refused != "" && p.RefusedIn == j.Status {
+		j.Detail = p.Refused
+	}
 	j.ExpectedBy = expectedBy(j.CreatedAt, product)
 	j.Wait = pausePeople
 	switch j.Status {
@@ -103,8 +133,21 @@ func (i *Issuer) reflect(j order.Journal, found *detail) order.Journal {
 		j.Wait = 0
 	}
 	j.Records = records(j, found.DvAuthDetail)
-	j.Obligations = obligations(j, product, value(found.DvAuthDetail), p)
+	j.Obligations = obligations(j, product, strings.ToUpper(value(found.StatusMsg)), p)
+	if p.Refused != "" && p.RefusedIn == order.StatusAwaitingDocument && j.Status == p.RefusedIn {
+		j.Obligations = replaceDetail(j.Obligations, "document", p.Refused)
+	}
 	return j
+}
+
+// productOf is what an order is for; of one from the console, as far as the CA
+// says it.
+func productOf(j order.Journal, found *detail) Product {
+	product, err := ProductBy(j.Intent.Options.Purchase.Product)
+	if err != nil {
+		product = Product{Level: strings.ToLower(value(found.CertType))}
+	}
+	return product
 }
 
 // statusOf puts the CA's number and words into ours. The words can be of
@@ -170,8 +213,12 @@ func detailOf(status order.Status, found *detail) string {
 	switch status {
 	case order.StatusIssued:
 		return ""
-	case order.StatusCancelled, order.StatusRefunded, order.StatusRevoked, order.StatusCancelling:
-		return strings.TrimSpace("somebody ended the order at the CA " + words)
+	case order.StatusCancelling:
+		return strings.TrimSpace("somebody ends the order at the CA " + words)
+	case order.StatusCancelled, order.StatusRefunded, order.StatusRevoked, order.StatusExpired:
+		return strings.TrimSpace("somebody ended the order at the CA "+words) + "; to order another one, change renewal.force_token"
+	case order.StatusRejected:
+		return words + "; change in purchase what the CA objects to, and the next apply submits the order again"
 	}
 	return words
 }
@@ -193,7 +240,7 @@ func (i *Issuer) inform(ctx context.Context, j order.Journal, p progress) (order
 		if err := i.submitInformation(ctx, j); err != nil {
 			return i.heard(j, err)
 		}
-		p.Submitted, j.Wait = true, 0
+		p.Submitted, p.Refused, j.Wait = true, "", 0
 		return p.into(j)
 	}
 	request := ssl.NewCertificateOrderSubmitRequest()
@@ -219,14 +266,14 @@ func (i *Issuer) heard(j order.Journal, err error) (order.Journal, error) {
 	if readErr != nil {
 		return j, readErr
 	}
-	p.Submitted = false
+	p.Submitted, p.Refused, p.RefusedIn = false, j.Detail, j.Status
 	return p.into(j)
 }
 
 func (i *Issuer) submitInformation(ctx context.Context, j order.Journal) error {
 	wish := j.Intent.Options.Purchase
 	product, err := ProductBy(wish.Product)
-	if err != nil {
+	if err != nil && wish.Product != "" {
 		return err
 	}
 	request := ssl.NewCertificateInfoSubmitRequest()
@@ -271,14 +318,15 @@ func (i *Issuer) uploadLetter(ctx context.Context, j order.Journal, p progress) 
 	var no *refusal
 	if errors.As(err, &no) {
 		// The action is frozen for some products: a person uploads it instead.
-		j.Detail, j.Wait = no.Error()+"; upload the letter in the console instead, and the next apply goes on", pausePeople
-		j.Obligations = replaceDetail(j.Obligations, "document", "upload the stamped letter in the console: the API does not take it ("+no.code+")")
-		return j, nil
+		j.Detail, j.Wait = no.Error()+"; upload the stamped letter in the console instead, and the next apply goes on", pausePeople
+		j.Obligations = replaceDetail(j.Obligations, "document", j.Detail)
+		p.Refused, p.RefusedIn = j.Detail, j.Status
+		return p.into(j)
 	}
 	if err != nil {
 		return j, err
 	}
-	p.Letter, j.Wait = true, 0
+	p.Letter, p.Refused, j.Wait = true, "", 0
 	return p.into(j)
 }
 
@@ -302,8 +350,7 @@ func (i *Issuer) resubmit(ctx context.Context, j order.Journal) (order.Journal, 
 	} else if next.Status != order.StatusRejected {
 		next.Wait = 0
 	}
-	var p progress
-	return p.into(next)
+	return progress{Seen: true}.into(next) // told, submitted and uploaded anew
 }
 
 // take downloads the certificate, and the key where the CA made it.
@@ -312,7 +359,11 @@ func (i *Issuer) take(ctx context.Context, j order.Journal, found *detail) (orde
 	if _, err := pki.ParseCertificates(chain); err != nil {
 		return j, fmt.Errorf("the certificate %s at the CA: %w", j.OrderID, err)
 	}
-	if j.Intent.Options.Purchase.KeyAtCA {
+	j, fromCA, keyErr := i.findKey(ctx, j, found)
+	if keyErr != nil {
+		return j, keyErr
+	}
+	if fromCA {
 		key, err := pki.ParseKey([]byte(value(found.CertificatePrivateKey)))
 		if err != nil {
 			return j, fmt.Errorf("the private key of the certificate %s at the CA: %w", j.OrderID, err)

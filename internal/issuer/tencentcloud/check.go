@@ -28,7 +28,7 @@ func (Config) CheckPurchase(names []string, wish order.Purchase, supplies order.
 	if !slices.Contains(sources, wish.Source) {
 		add("source", "%q is no source of an order; write one of %s", wish.Source, strings.Join(sources, ", "))
 	}
-	buys := wish.Source == SourcePoints || wish.Source == SourceBalance
+	buys := (wish.Source == SourcePoints || wish.Source == SourceBalance) && !wish.Service
 	if buys && !supplies.AcceptCharges {
 		add("accept_charges", "source = %q spends money: set accept_charges = true to allow that, or choose source = %q for an order that was paid in the console", wish.Source, SourceAdopt)
 	}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common"
 	sdkerrors "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/errors"
@@ -26,6 +28,51 @@ type client struct {
 
 	mu   sync.Mutex
 	open *common.Client
+	// asked is when an action was asked for, the last times.
+	asked map[string][]time.Time
+}
+
+// The API takes ten requests of an action in a second, of all that use the
+// account. Where it takes no more, all but purchases are asked for again.
+const (
+	mostPerSecond = 8
+	limitRetries  = 5
+	limitPause    = 200 * time.Millisecond
+)
+
+// turn waits until an action may be asked for again.
+func (c *client) turn(ctx context.Context, action string) error {
+	for {
+		c.mu.Lock()
+		now := time.Now()
+		if c.asked == nil {
+			c.asked = map[string][]time.Time{}
+		}
+		turns := c.asked[action]
+		if len(turns) == mostPerSecond && now.Sub(turns[0]) >= time.Second {
+			turns = turns[1:]
+		}
+		if len(turns) < mostPerSecond {
+			c.asked[action] = append(slices.Clone(turns), now)
+			c.mu.Unlock()
+			return nil
+		}
+		c.mu.Unlock()
+		if err := pause(ctx, turns[0].Add(time.Second).Sub(now)); err != nil {
+			return err
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (c *client) sdk() (*common.Client, error) {
@@ -63,7 +110,11 @@ func (r *refusal) Error() string {
 // errUnclear says that nobody knows whether a request was carried out.
 var errUnclear = errors.New("the answer was lost")
 
-// call sends one request and fills in the answer. Its error is a *refusal, or
+// errBusy says that the API takes no more requests now. Nothing was carried out.
+var errBusy = errors.New("too many requests")
+
+// call sends one request and fills in the answer, and once more where the API is
+// busy: but a purchase is sent once. Its error is a *refusal, or
 // matches order.ErrUnavailable: with errUnclear where the request may have been
 // carried out.
 func call[A tchttp.Response](ctx context.Context, c *client, request tchttp.Request, answer A) (A, error) {
@@ -73,25 +124,48 @@ func call[A tchttp.Response](ctx context.Context, c *client, request tchttp.Requ
 	if err != nil {
 		return none, err
 	}
+	wait := limitPause
+	for range limitRetries {
+		err = send(ctx, c, open, request, answer)
+		if err == nil {
+			return answer, nil
+		}
+		if !errors.Is(err, errBusy) || slices.Contains([]string{"CreateCertificate", "CreateCertificateByPackage", "ApplyCertificate"}, action) {
+			return none, err
+		}
+		if pause(ctx, wait) != nil {
+			return none, err
+		}
+		wait *= 2
+	}
+	return none, err
+}
+
+// send is call without another try.
+func send(ctx context.Context, c *client, open *common.Client, request tchttp.Request, answer tchttp.Response) error {
+	action := request.GetAction()
+	if err := c.turn(ctx, action); err != nil {
+		return fmt.Errorf("%s: %w: %w: %w", action, order.ErrUnavailable, errBusy, err)
+	}
 	request.SetContext(ctx)
-	err = open.Send(request, answer)
+	err := open.Send(request, answer)
 	if err == nil {
-		return answer, nil
+		return nil
 	}
 	if ctx.Err() != nil {
-		return none, fmt.Errorf("%s: %w: %w", action, errUnclear, ctx.Err())
+		return fmt.Errorf("%s: %w: %w", action, errUnclear, ctx.Err())
 	}
 	var said *sdkerrors.TencentCloudSDKError
 	if !errors.As(err, &said) {
-		return none, fmt.Errorf("%s: %w: %w: %w", action, order.ErrUnavailable, errUnclear, err)
+		return fmt.Errorf("%s: %w: %w: %w", action, order.ErrUnavailable, errUnclear, err)
 	}
 	switch code := said.GetCode(); {
 	case strings.HasPrefix(code, "ClientError."), strings.HasPrefix(code, "InternalError"):
-		return none, fmt.Errorf("%s: %w: %w: %s", action, order.ErrUnavailable, errUnclear, said.GetMessage())
+		return fmt.Errorf("%s: %w: %w: %s", action, order.ErrUnavailable, errUnclear, said.GetMessage())
 	case strings.HasPrefix(code, "RequestLimitExceeded"), strings.HasPrefix(code, "LimitExceeded.RateLimitExceeded"), code == "ResourceUnavailable":
-		return none, fmt.Errorf("%s: %w: %s", action, order.ErrUnavailable, said.GetMessage())
+		return fmt.Errorf("%s: %w: %w: %s", action, order.ErrUnavailable, errBusy, said.GetMessage())
 	}
-	return none, &refusal{action, said.GetCode(), said.GetMessage() + advice(said.GetCode()), said.GetRequestId()}
+	return &refusal{action, said.GetCode(), said.GetMessage() + advice(said.GetCode()), said.GetRequestId()}
 }
 
 // advice is what to do about answers that a mistake in the configuration leads

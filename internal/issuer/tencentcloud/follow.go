@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"time"
 
 	ssl "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/ssl/v20191205"
 
@@ -16,19 +17,33 @@ import (
 func (i *Issuer) Look(ctx context.Context, j order.Journal) (order.Journal, bool, error) {
 	if j.OrderID == "" {
 		found, err := i.reconcile(ctx, j)
-		return j, found != "", err
+		p, readErr := readProgress(j)
+		if err := errors.Join(err, readErr); err != nil || found != "" || p.Sent.IsZero() {
+			return j, found != "", err
+		}
+		return i.unclear(j, p), false, nil
 	}
-	found, err := i.describe(ctx, j.OrderID)
+	next, _, first, err := i.see(ctx, j)
 	if err != nil {
 		return j, false, err
 	}
-	before := len(j.Records)
-	next := i.reflect(j, found)
+	p, err := readProgress(next)
+	if err != nil {
+		return j, false, err
+	}
+	refused := p.Refused != "" && p.RefusedIn == next.Status
 	switch next.Status {
-	case order.StatusIssued, order.StatusAwaitingInformation:
+	case order.StatusIssued:
 		return next, true, nil
+	case order.StatusAwaitingInformation:
+		return next, !refused, nil
+	case order.StatusAwaitingDocument:
+		return next, len(j.Supplies.Letter) > 0 && !p.Letter && !refused, nil
+	case order.StatusRejected:
+		return next, first, nil
 	case order.StatusAwaitingValidation, order.StatusPreReview, order.StatusOrganizationReview:
-		return next, before == 0 && len(i.publishable(next.Records)) > 0, nil
+		open := i.publishable(next.Records)
+		return next, len(open) > 0 && p.Shown != shown(open), nil
 	}
 	return next, false, nil
 }
@@ -80,12 +95,23 @@ func (i *Issuer) Revoke(ctx context.Context, certificate *x509.Certificate, _ ui
 
 // Certificate fetches a certificate of the account by its number: its chain, and
 // what else is known of it.
-func (i *Issuer) Certificate(ctx context.Context, id string) ([]*x509.Certificate, error) {
+func (i *Issuer) Certificate(ctx context.Context, id string) (chain []*x509.Certificate, serviceEnd time.Time, err error) {
 	found, err := i.describe(ctx, id)
 	if err != nil {
-		return nil, err
+		return nil, time.Time{}, err
 	}
-	return pki.ParseCertificates([]byte(value(found.CertificatePublicKey)))
+	if value(found.CertificatePublicKey) == "" {
+		return nil, time.Time{}, fmt.Errorf("the certificate %s is not issued; take its order with source = %q and order_id", id, SourceAdopt)
+	}
+	listed, err := i.list(ctx, &ssl.DescribeCertificatesRequestParams{CertIds: []*string{&id}})
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	if len(listed) > 0 {
+		serviceEnd = parseTime(value(listed[0].CertServiceEndTime))
+	}
+	chain, err = pki.ParseCertificates([]byte(value(found.CertificatePublicKey)))
+	return chain, serviceEnd, err
 }
 
 // Replace swaps a certificate for its successor in the account's cloud resources

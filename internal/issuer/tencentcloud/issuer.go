@@ -51,6 +51,14 @@ type progress struct {
 	Submitted bool `json:"submitted,omitempty"`
 	// Letter says that the letter was uploaded.
 	Letter bool `json:"letter,omitempty"`
+	// Refused are the CA's words on information or a letter that it did not take,
+	// and RefusedIn is the status in which that was: people have to do something.
+	Refused   string       `json:"refused,omitempty"`
+	RefusedIn order.Status `json:"refused_in,omitempty"`
+	// Shown are the validation records that were published.
+	Shown string `json:"shown,omitempty"`
+	// Seen says that the CA has told of the order.
+	Seen bool `json:"seen,omitempty"`
 	// Number is the CA's own number of the order.
 	Number string `json:"number,omitempty"`
 }
@@ -110,5 +118,10 @@ func (i *Issuer) Withdraw(ctx context.Context, j order.Journal) (order.Journal, 
 	}
 	i.presented.Delete(j.OrderID)
 	j.Records = nil
-	return j, nil
+	p, err := readProgress(j)
+	if err != nil || p.Shown == "" {
+		return j, err
+	}
+	p.Shown = ""
+	return p.into(j)
 }

@@ -211,14 +211,14 @@ func TestOrder_rejectedIsSubmittedAgain(t *testing.T) {
 	wish := renewal("wotrus-dv", "", "www.paid.test")
 	wish.Intent.Options.Purchase.Source = tencentcloud.SourceBalance
 	wish.Supplies.Contact = map[string]string{"contact_email": "ops@paid.test"}
-	j := w.must(wish, order.StatusAwaitingValidation)
+	j := w.must(wish, order.StatusIssuing)
 	if err := w.Commercial.Reject(j.OrderID, "CA审核失败，域名未通过安全审查"); err != nil {
 		t.Fatal(err)
 	}
 	if j = w.must(wish, order.StatusRejected); !strings.Contains(j.Detail, "安全审查") {
 		t.Errorf("detail %q, want the CA's words", j.Detail)
 	}
-	w.must(wish, order.StatusAwaitingValidation)
+	w.must(wish, order.StatusIssuing)
 	w.charged(1)
 }
 

@@ -35,7 +35,8 @@ func (i *Issuer) acquire(ctx context.Context, j order.Journal) (order.Journal, e
 	if err != nil {
 		return j, err
 	}
-	if _, mine := i.sending.LoadAndDelete(j.Intent.Key()); mine {
+	// Only what this process journalled just now is sent.
+	if sent, mine := i.sending.LoadAndDelete(j.Intent.Key()); mine && !p.Sent.IsZero() && p.Sent.Equal(sent.(time.Time)) {
 		return i.send(ctx, j)
 	}
 	found, err := i.reconcile(ctx, j)
@@ -48,6 +49,11 @@ func (i *Issuer) acquire(ctx context.Context, j order.Journal) (order.Journal, e
 		return adopted(j, found), nil
 	case !p.Sent.IsZero():
 		return i.unclear(j, p), nil
+	case buy.Service:
+		j.Status, j.Wait = order.StatusPlanned, pausePeople
+		j.Detail = "the CA has not begun the next certificate of the service of several years yet"
+		j.Obligations = []order.Obligation{{Kind: "issuance", Actor: "ca", State: "waiting", Detail: "follow the certificate " + buy.Original + " by another one, which is paid for"}}
+		return j, nil
 	case buy.Source == SourceAdopt:
 		j.Status, j.Wait = order.StatusPlanned, pausePeople
 		j.Detail = "no order for the renewal was found yet"
@@ -59,7 +65,7 @@ func (i *Issuer) acquire(ctx context.Context, j order.Journal) (order.Journal, e
 	// The intent to buy is journalled first. Who finds it without knowing more
 	// does not buy.
 	p.Sent, j.Paid = time.Now().UTC(), true
-	i.sending.Store(j.Intent.Key(), true)
+	i.sending.Store(j.Intent.Key(), p.Sent)
 	return p.into(j)
 }
 
@@ -71,11 +77,10 @@ func adopted(j order.Journal, id string) order.Journal {
 // unclear waits for a purchase whose answer was lost to show, and gives up on it
 // after a while. It buys nothing.
 func (i *Issuer) unclear(j order.Journal, p progress) order.Journal {
+	j.Status, j.Wait = order.StatusUnknown, pausePeople
 	if time.Since(p.Sent) < i.settle {
 		j.Wait = min(pauseBusy, i.settle)
-		return j
 	}
-	j.Status, j.Wait = order.StatusUnknown, pausePeople
 	j.Detail = "the answer to the purchase was lost at " + p.Sent.Format(time.RFC3339) + ", and no order shows in the account"
 	j.Obligations = []order.Obligation{{
 		Kind: "payment", Actor: "applicant", State: "open",
@@ -89,7 +94,8 @@ func (i *Issuer) unclear(j order.Journal, p progress) order.Journal {
 func (i *Issuer) reconcile(ctx context.Context, j order.Journal) (string, error) {
 	buy := j.Intent.Options.Purchase
 	if buy.Order != "" {
-		return buy.Order, nil
+		_, err := i.describe(ctx, buy.Order)
+		return buy.Order, err
 	}
 	if buy.Original != "" {
 		listed, err := i.list(ctx, &ssl.DescribeCertificatesRequestParams{CertIds: []*string{&buy.Original}})
@@ -109,7 +115,7 @@ func (i *Issuer) reconcile(ctx context.Context, j order.Journal) (string, error)
 			}
 		}
 	}
-	if buy.Source == SourceAdopt || buy.Source == SourceFree {
+	if buy.Source == SourceAdopt || buy.Source == SourceFree || buy.Service {
 		return "", nil // the free product takes no labels
 	}
 	key, text := label(j)
@@ -181,7 +187,7 @@ func (i *Issuer) send(ctx context.Context, j order.Journal) (order.Journal, erro
 	case errors.Is(err, errUnclear):
 		i.logger.WarnContext(ctx, "the answer to a purchase was lost", "names", j.Intent.Names, "error", err)
 		p.Sent = time.Now().UTC()
-		next, intoErr := p.into(j)
+		next, intoErr := p.into(i.unclear(j, p))
 		next.Wait = min(pauseBusy, i.settle)
 		if ctx.Err() != nil {
 			return next, errors.Join(err, intoErr)

@@ -2,7 +2,10 @@ package tencentcloud
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -86,8 +89,24 @@ func (i *Issuer) publish(ctx context.Context, j order.Journal) (order.Journal, e
 	}
 	i.presented.Store(j.OrderID, true)
 	i.hurry(ctx, j)
-	j.Wait = pauseScan
-	return j, nil
+	p, err := readProgress(j)
+	if err != nil {
+		return j, err
+	}
+	p.Shown, j.Wait = shown(open), pauseScan
+	return p.into(j)
+}
+
+// shown tells records from others, in few bytes.
+func shown(all []challenge.Record) string {
+	var lines []string
+	for _, r := range all {
+		lines = append(lines, r.Type+" "+r.Name+" "+r.Value)
+	}
+	slices.Sort(lines)
+	const enough = 8
+	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
+	return hex.EncodeToString(sum[:enough])
 }
 
 // hurry has the CA look at the records now. Some brands do not take it, and it
@@ -104,7 +123,7 @@ func (i *Issuer) hurry(ctx context.Context, j order.Journal) {
 const validationTime = 7 * 24 * time.Hour
 
 // obligations are what the order waits for, and who has to act.
-func obligations(j order.Journal, product Product, _ ssl.DvAuthDetail, p progress) []order.Obligation {
+func obligations(j order.Journal, product Product, words string, p progress) []order.Obligation {
 	if j.Status.Final() && j.Status != order.StatusRejected {
 		return nil
 	}
@@ -120,6 +139,8 @@ func obligations(j order.Journal, product Product, _ ssl.DvAuthDetail, p progres
 	information := j.Status == order.StatusAwaitingInformation || j.Status == order.StatusRejected
 	document := j.Status == order.StatusAwaitingDocument
 	early := information || document
+	// The telephone review of these brands comes after the validation.
+	validated := j.Status == order.StatusIssuing || j.Status == order.StatusOrganizationReview && words == "CA-REVIEWING"
 	list := []order.Obligation{{Kind: "payment", Actor: "applicant", State: "done", Detail: "pay for the order"}}
 	list = append(list, order.Obligation{
 		Kind: "information", Actor: "provider", State: state(information, !information),
@@ -133,7 +154,7 @@ func obligations(j order.Journal, product Product, _ ssl.DvAuthDetail, p progres
 	}
 	if len(j.Records) > 0 || j.Status == order.StatusAwaitingValidation {
 		list = append(list, order.Obligation{
-			Kind: "domain_validation", Actor: "provider", State: state(!early, j.Status == order.StatusIssuing),
+			Kind: "domain_validation", Actor: "provider", State: state(!early, validated),
 			Deadline: j.CreatedAt.Add(validationTime).UTC(), Detail: "show the records of validation_records to the CA",
 		})
 	}

@@ -106,7 +106,7 @@ func (s *Simulator) requestOfRenewal(next, before *certificate, p byPackage) err
 		}
 		return next.makeRequest(p.RenewAlgorithmType, p.RenewAlgorithmParam)
 	case "original", "":
-		return s.takeRequest(next, before.csr) // which was used already
+		return refuse("FailedOperation.CertificateCsrRepeat", "the CSR was used for the certificate %s already", before.id)
 	}
 	return refuse("InvalidParameterValue", "RenewGenCsrMethod is %q", p.RenewGenCsrMethod)
 }

@@ -182,6 +182,7 @@ func (s *Simulator) advance() {
 			c.state = stateExpired
 		}
 		s.followSubscription(c)
+		s.renewByItself(c)
 		if c.open() {
 			s.step(c)
 		}

@@ -129,8 +129,8 @@ type listing struct {
 
 func (s *Simulator) describeList(p listing) (any, error) {
 	var found []map[string]any
-	for _, id := range slices.Backward(s.inserted) {
-		if c := s.certificates[id]; !c.deleted && s.matches(c, p) {
+	for _, c := range s.shelf() {
+		if !c.deleted && s.matches(c, p) {
 			found = append(found, s.listed(c))
 		}
 	}

@@ -26,6 +26,12 @@ func parse[T any](body []byte) (T, error) {
 	case err != nil && !errors.Is(err, io.EOF):
 		return parameters, refuse("InvalidParameter", "the body is no JSON object: %s", err)
 	}
+	if _, err := decoder.Token(); err == nil {
+		return parameters, refuse("InvalidParameter", "the body goes on after its JSON object")
+	}
+	if err := spelled(body, reflect.TypeFor[T]()); err != nil {
+		return parameters, err
+	}
 	value := reflect.ValueOf(parameters)
 	for n := range value.NumField() {
 		field := value.Type().Field(n)
@@ -34,6 +40,21 @@ func parse[T any](body []byte) (T, error) {
 		}
 	}
 	return parameters, nil
+}
+
+// spelled refuses parameters in other letters than theirs, which encoding/json
+// lets pass.
+func spelled(body []byte, parameters reflect.Type) error {
+	var given map[string]json.RawMessage
+	if err := json.Unmarshal(body, &given); err != nil {
+		return nil // empty, or refused before
+	}
+	for name := range given {
+		if _, ok := parameters.FieldByName(name); !ok {
+			return refuse("UnknownParameter", "the parameter %q is not known", name)
+		}
+	}
+	return nil
 }
 
 // handler makes an action of a function of its parameters.

@@ -49,6 +49,7 @@ type Simulator struct {
 	turns        map[string][]time.Time // when an action was last asked
 	requested    map[string]int         // how often it was
 	deployed     []Replacement
+	stale        []certificate // what the list shows, nil for what there is
 }
 
 // Charge is one payment.
