@@ -139,7 +139,7 @@ func (r *renewalResource) adoptBought(ctx context.Context, m *renewalModel, text
 	}
 	m.IssuerUsed = types.StringValue(name)
 	m.Purchased = types.ObjectValueMust(purchasedType(), map[string]attr.Value{
-		"certificate_id": types.StringValue(id), "service_end": types.StringNull(),
+		"certificate_id": types.StringValue(id), "order_id": types.StringNull(), "service_end": types.StringNull(),
 		"encryption_fullchain_pem": types.StringNull(), "encryption_private_key_id": types.StringNull(),
 	})
 	return nil
