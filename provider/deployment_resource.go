@@ -172,7 +172,7 @@ func (r *deploymentResource) Create(ctx context.Context, request resource.Create
 	if response.Diagnostics.HasError() {
 		return
 	}
-	if !r.deploy(ctx, &m, config, nil, &response.Diagnostics) {
+	if !m.setUnissued() && !r.deploy(ctx, &m, config, nil, &response.Diagnostics) {
 		return
 	}
 	m.ID = types.StringValue(order.NewID())
@@ -184,7 +184,7 @@ func (r *deploymentResource) Create(ctx context.Context, request resource.Create
 func (r *deploymentResource) Read(ctx context.Context, request resource.ReadRequest, response *resource.ReadResponse) {
 	var m deploymentModel
 	response.Diagnostics.Append(request.State.Get(ctx, &m)...)
-	if response.Diagnostics.HasError() {
+	if response.Diagnostics.HasError() || m.Certificate.IsNull() {
 		return
 	}
 	seen, err := r.observe(ctx, m)
@@ -246,7 +246,7 @@ func (r *deploymentResource) Update(ctx context.Context, request resource.Update
 	if response.Diagnostics.HasError() {
 		return
 	}
-	if r.deploy(ctx, &m, config, &prior, &response.Diagnostics) {
+	if m.setUnissued() || r.deploy(ctx, &m, config, &prior, &response.Diagnostics) {
 		response.Diagnostics.Append(response.State.Set(ctx, &m)...)
 	}
 }
@@ -264,7 +264,7 @@ func (r *deploymentResource) ModifyPlan(ctx context.Context, request resource.Mo
 	var m, config deploymentModel
 	response.Diagnostics.Append(request.Plan.Get(ctx, &m)...)
 	response.Diagnostics.Append(request.Config.Get(ctx, &config)...)
-	if response.Diagnostics.HasError() {
+	if response.Diagnostics.HasError() || m.planUnissued(ctx, request, response) {
 		return
 	}
 	if !request.State.Raw.IsNull() {
