@@ -62,7 +62,7 @@ func purchaseAttribute() schema.SingleNestedAttribute {
 			},
 			"term_years": schema.Int64Attribute{
 				Optional:            true,
-				MarkdownDescription: "For how many years to pay, 1 to 5. The certificates of several years follow each other without another payment. Default: `1`.",
+				MarkdownDescription: "For how many years to pay, 1 to 5. Within several years the CA orders the certificates that follow by itself; they are fetched, and nothing is bought until the service ends. Default: `1`.",
 			},
 			"original_certificate_id": schema.StringAttribute{
 				Optional:            true,
@@ -74,7 +74,7 @@ func purchaseAttribute() schema.SingleNestedAttribute {
 			},
 			"key": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{stringvalidator.OneOf("upload", "ca")},
-				MarkdownDescription: "Who makes the private key: `upload` sends a signing request, so that the key is never at the CA; `ca` has the CA make it, and fetches it into the storage. Default: `upload`; `ca` for `free`, which has nothing else, and for `adopt`.",
+				MarkdownDescription: "Who makes the private key: `upload` sends a signing request, so that the key is never at the CA; `ca` has the CA make it, and fetches it into the storage. Default: `upload`; `ca` for `free` and for several `term_years`, which have nothing else, and for `adopt`.",
 			},
 			"company_id": schema.StringAttribute{
 				Optional: true, MarkdownDescription: "The CA's number of a company that is known to it. Default: that of the certificate before, or `contact`.",
@@ -180,7 +180,7 @@ func (m *renewalModel) wantedPurchase(ctx context.Context, w *wanted) error {
 	if !p.Years.IsNull() {
 		wish.Years = p.Years.ValueInt64()
 	}
-	wish.KeyAtCA = p.Key.ValueString() == "ca" || p.Key.IsNull() && (wish.Source == "free" || wish.Source == "adopt")
+	wish.KeyAtCA = p.Key.ValueString() == "ca" || p.Key.IsNull() && (wish.Source == "free" || wish.Source == "adopt" || wish.Years > 1)
 	supplies := order.Supplies{AcceptCharges: p.AcceptCharges.ValueBool(), AutoRenew: p.AutoRenew.ValueBool(), Contact: map[string]string{}, Tags: map[string]string{}}
 	var err error
 	if supplies.Letter, err = base64.StdEncoding.DecodeString(p.Letter.ValueString()); err != nil {

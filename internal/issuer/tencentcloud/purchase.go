@@ -56,6 +56,11 @@ func (i *Issuer) acquire(ctx context.Context, j order.Journal) (order.Journal, e
 	case buy.Source != SourceFree && !j.Supplies.AcceptCharges:
 		return j, errNoConsent
 	}
+	if end, err := i.serviceEnd(ctx, buy.Original); err != nil {
+		return j, err
+	} else if !end.IsZero() {
+		return served(j, end)
+	}
 	// The intent to buy is journalled first. Who finds it without knowing more
 	// does not buy.
 	p.Sent, j.Paid = time.Now().UTC(), true
