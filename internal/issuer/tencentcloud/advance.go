@@ -65,6 +65,10 @@ func (i *Issuer) advance(ctx context.Context, j order.Journal) (order.Journal, e
 	switch j.Status {
 	case order.StatusIssued:
 		return i.take(ctx, j, found)
+	case order.StatusRejected:
+		if j.Supplies.Again { // a refresh has seen it, which writes no journal
+			return i.resubmit(ctx, j)
+		}
 	case order.StatusAwaitingInformation:
 		return i.inform(ctx, j, p)
 	case order.StatusAwaitingDocument:
@@ -284,6 +288,7 @@ func (i *Issuer) uploadLetter(ctx context.Context, j order.Journal, p progress) 
 
 // resubmit opens a rejected order again, for the information of now.
 func (i *Issuer) resubmit(ctx context.Context, j order.Journal) (order.Journal, error) {
+	j.Supplies.Again = false // once in a run
 	request := ssl.NewModifyCertificateResubmitRequest()
 	request.CertificateId = &j.OrderID
 	_, err := call(ctx, i.client, request, ssl.NewModifyCertificateResubmitResponse())
