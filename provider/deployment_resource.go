@@ -177,7 +177,7 @@ func (r *deploymentResource) Create(ctx context.Context, request resource.Create
 	if response.Diagnostics.HasError() {
 		return
 	}
-	if !r.deploy(ctx, &m, config, nil, &response.Diagnostics) {
+	if !m.setUnissued() && !r.deploy(ctx, &m, config, nil, &response.Diagnostics) {
 		return
 	}
 	m.ID = types.StringValue(order.NewID())
@@ -189,7 +189,7 @@ func (r *deploymentResource) Create(ctx context.Context, request resource.Create
 func (r *deploymentResource) Read(ctx context.Context, request resource.ReadRequest, response *resource.ReadResponse) {
 	var m deploymentModel
 	response.Diagnostics.Append(request.State.Get(ctx, &m)...)
-	if response.Diagnostics.HasError() {
+	if response.Diagnostics.HasError() || m.Certificate.IsNull() {
 		return
 	}
 	if m.Refresh.ValueString() == refreshNone {
@@ -225,11 +225,8 @@ func (r *deploymentResource) Update(ctx context.Context, request resource.Update
 	if response.Diagnostics.HasError() {
 		return
 	}
-	if m.settled(ctx, prior) { // what changed is of no matter to a server
-		response.Diagnostics.Append(response.State.Set(ctx, &m)...)
-		return
-	}
-	if r.deploy(ctx, &m, config, &prior, &response.Diagnostics) {
+	// Changes that are of no matter to a server are settled.
+	if m.setUnissued() || m.settled(ctx, prior) || r.deploy(ctx, &m, config, &prior, &response.Diagnostics) {
 		response.Diagnostics.Append(response.State.Set(ctx, &m)...)
 	}
 }
@@ -244,7 +241,7 @@ func (r *deploymentResource) ModifyPlan(ctx context.Context, request resource.Mo
 	response.Diagnostics.Append(request.Plan.Get(ctx, &m)...)
 	response.Diagnostics.Append(request.Config.Get(ctx, &config)...)
 	config.checkLogins(&response.Diagnostics)
-	if response.Diagnostics.HasError() {
+	if response.Diagnostics.HasError() || m.planUnissued(ctx, request, response) {
 		return
 	}
 	if !request.State.Raw.IsNull() {

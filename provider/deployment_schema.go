@@ -30,8 +30,9 @@ func targetKinds() []kind.Kind[deploy.Target, schema.Attribute] {
 func (r *deploymentResource) Schema(_ context.Context, _ resource.SchemaRequest, response *resource.SchemaResponse) {
 	attributes := map[string]schema.Attribute{
 		"certificate_pem": schema.StringAttribute{
-			Required:            true,
-			MarkdownDescription: "The certificate to deploy, PEM; it may be followed by its chain. Changing it replaces the one that is served.",
+			Optional: true,
+			MarkdownDescription: "The certificate to deploy, PEM; it may be followed by its chain. Changing it replaces the one that is served. " +
+				"Null, as that of a `certificate_renewal` is until its first certificate is issued, deploys nothing yet and says so. Needed to deploy.",
 		},
 		"chain_pem": schema.StringAttribute{
 			Optional:            true,
@@ -98,7 +99,7 @@ func (r *deploymentResource) ValidateConfig(ctx context.Context, request resourc
 			"private_key_id fetches the key from the storage, private_key_pem_wo brings another one. Keep one of them.")
 	}
 	validateTarget(ctx, m, response)
-	if m.Certificate.IsUnknown() || m.Chain.IsUnknown() {
+	if m.Certificate.IsUnknown() || m.Certificate.IsNull() || m.Chain.IsUnknown() {
 		return
 	}
 	if _, err := deploy.ParseMaterial([]byte(m.Certificate.ValueString()), []byte(m.Chain.ValueString()), pki.Key{}); err != nil {

@@ -63,12 +63,49 @@ func TestExamples_quickstartPassesTerraformTest(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	program := filepath.Join(t.TempDir(), "certificate-lab")
-	if output, err := exec.Command("go", "build", "-o", program, "../internal/lab/cmd/certificate-lab").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, output)
-	}
+	program := buildLab(t)
 	c.extra = []string{`TF_VAR_reload_command=["` + program + `", "reload"]`}
 	if output := c.must(0, "test"); !strings.Contains(output, "2 passed, 0 failed") {
 		t.Error(output)
 	}
+}
+
+// Examples that are stories run in the lab by one command, and end where they
+// should.
+func TestExamples_tellTheirStories(t *testing.T) {
+	t.Parallel()
+	provider, err := buildProvider()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := buildLab(t)
+	for name, want := range map[string][]string{
+		"paid-dv-renewal":     {"status       issuing", "status       issued", "terraform plan: nothing to do", "DNSPod DV  100 points"},
+		"ov-with-letter":      {"document             open", "letter.docx, ", "organization_review  open", "Day 5:", "status       issued", "SecureSite OV  500 points"},
+		"adopt-console-order": {"status       planned", "payment              open", "nothing was charged", "status       issued", "(console)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			command := exec.Command(program, "-provider", provider, "-commercial-ca", "--", filepath.Join("..", "examples", name, "run.sh"))
+			output, err := command.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, output)
+			}
+			for _, words := range want {
+				if !strings.Contains(string(output), words) {
+					t.Errorf("no %q in\n%s", words, output)
+				}
+			}
+		})
+	}
+}
+
+// buildLab builds certificate-lab.
+func buildLab(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "certificate-lab")
+	if output, err := exec.Command("go", "build", "-o", program, "../internal/lab/cmd/certificate-lab").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	return program
 }

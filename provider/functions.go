@@ -17,7 +17,7 @@ import (
 // functions are the provider's functions. They are pure, and need nothing of the
 // provider's configuration.
 func functions() []func() function.Function {
-	list := []pureFunction{parseFunction(), challengeNameFunction(), orderChainFunction(), renewalWindowFunction(), manualFunction()}
+	list := []pureFunction{parseFunction(), challengeNameFunction(), orderChainFunction(), renewalWindowFunction(), manualFunction(), letterFunction()}
 	made := make([]func() function.Function, len(list))
 	for n, f := range list {
 		made[n] = func() function.Function { return f }

@@ -143,7 +143,7 @@ func (r *renewalResource) adoptBought(ctx context.Context, m *renewalModel, text
 		end = timestamp(serviceEnd)
 	}
 	m.Purchased = types.ObjectValueMust(purchasedType(), map[string]attr.Value{
-		"certificate_id": types.StringValue(id), "service_end": end,
+		"certificate_id": types.StringValue(id), "order_id": types.StringNull(), "service_end": end,
 		"encryption_fullchain_pem": types.StringNull(), "encryption_private_key_id": types.StringNull(),
 	})
 	return nil

@@ -43,6 +43,8 @@ func (m *renewalModel) setOpen(j order.Journal) {
 	}
 	if m.Certificate.IsNull() {
 		m.setPurchased(j)
+	} else {
+		m.setOpenOrder(j)
 	}
 	m.ExpectedBy = timestamp(j.CreatedAt.Add(usualLongest))
 	if !j.ExpectedBy.IsZero() {

@@ -62,7 +62,7 @@ func purchaseAttribute() schema.SingleNestedAttribute {
 			},
 			"term_years": schema.Int64Attribute{
 				Optional:            true,
-				MarkdownDescription: "For how many years to pay, 1 to 5. The certificates of several years follow each other without another payment. Default: `1`.",
+				MarkdownDescription: "For how many years to pay, 1 to 5. Within several years the CA orders the certificates that follow by itself; they are fetched, and nothing is bought until the service ends. Default: `1`.",
 			},
 			"original_certificate_id": schema.StringAttribute{
 				Optional:            true,
@@ -74,7 +74,7 @@ func purchaseAttribute() schema.SingleNestedAttribute {
 			},
 			"key": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{stringvalidator.OneOf("upload", "ca")},
-				MarkdownDescription: "Who makes the private key: `upload` sends a signing request, so that the key is never at the CA; `ca` has the CA make it, and fetches it into the storage. Default: `upload`; `ca` for `free`, which has nothing else, and for `adopt`.",
+				MarkdownDescription: "Who makes the private key: `upload` sends a signing request, so that the key is never at the CA; `ca` has the CA make it, and fetches it into the storage. Default: `upload`; `ca` for `free` and for several `term_years`, which have nothing else, and for `adopt`.",
 			},
 			"company_id": schema.StringAttribute{
 				Optional: true, MarkdownDescription: "The CA's number of a company that is known to it. Default: that of the certificate before, or `contact`.",
@@ -120,6 +120,7 @@ func purchasedAttribute() schema.SingleNestedAttribute {
 	attributes := map[string]schema.Attribute{}
 	for name, description := range map[string]string{
 		"certificate_id":            "The CA's number of the certificate, by which cloud resources refer to it; before the first one is issued, of its order.",
+		"order_id":                  "The CA's number of the unfinished order; null when there is none.",
 		"service_end":               "Until when the CA renews without another payment (RFC 3339, UTC); null where it was paid for once.",
 		"encryption_fullchain_pem":  "The encryption certificate of an SM2 pair and its chain, PEM; null for others.",
 		"encryption_private_key_id": "Identity of its private key in the provider's storage.",
@@ -179,7 +180,7 @@ func (m *renewalModel) wantedPurchase(ctx context.Context, w *wanted) error {
 	if !p.Years.IsNull() {
 		wish.Years = p.Years.ValueInt64()
 	}
-	wish.KeyAtCA = p.Key.ValueString() == "ca" || p.Key.IsNull() && m.CSR.IsNull() && (wish.Source == "free" || wish.Source == "adopt")
+	wish.KeyAtCA = p.Key.ValueString() == "ca" || p.Key.IsNull() && m.CSR.IsNull() && (wish.Source == "free" || wish.Source == "adopt" || wish.Years > 1)
 	supplies := order.Supplies{AcceptCharges: p.AcceptCharges.ValueBool(), AutoRenew: p.AutoRenew.ValueBool(), Contact: map[string]string{}, Tags: map[string]string{}}
 	var err error
 	if supplies.Letter, err = base64.StdEncoding.DecodeString(p.Letter.ValueString()); err != nil {
@@ -257,9 +258,37 @@ func (m *renewalModel) setPurchased(j order.Journal) {
 		end = timestamp(j.ServiceEnd)
 	}
 	m.Purchased = types.ObjectValueMust(purchasedType(), map[string]attr.Value{
-		"certificate_id": orNull(j.OrderID), "service_end": end,
+		"certificate_id": orNull(j.OrderID), "order_id": openOrderOf(j), "service_end": end,
 		"encryption_fullchain_pem": orNull(string(j.Encryption)), "encryption_private_key_id": orNull(j.EncryptionKeyID),
 	})
+}
+
+// openOrderOf is the CA's number of an order that is not finished.
+func openOrderOf(j order.Journal) types.String {
+	if j.OrderID == "" || j.Status == order.StatusIssued {
+		return types.StringNull()
+	}
+	return types.StringValue(j.OrderID)
+}
+
+// setOpenOrder writes the number of the order for the certificate after the one
+// in the model, whose own stays.
+func (m *renewalModel) setOpenOrder(j order.Journal) {
+	attributes := m.Purchased.Attributes()
+	if j.Intent.Options.Purchase == (order.Purchase{}) || len(attributes) == 0 {
+		return
+	}
+	attributes["order_id"] = openOrderOf(j)
+	m.Purchased = types.ObjectValueMust(purchasedType(), attributes)
+}
+
+// openOrder is the CA's number of the unfinished order; empty for none.
+func (m *renewalModel) openOrder() string {
+	number, ok := m.Purchased.Attributes()["order_id"].(types.String)
+	if !ok {
+		return ""
+	}
+	return number.ValueString()
 }
 
 // checkPurchase refuses in the plan what the CA would refuse, or what would be
@@ -317,8 +346,8 @@ func keepsOrder(ctx context.Context, prior renewalModel, w wanted, diags *diag.D
 	}
 	at := path.Root("purchase")
 	id := "the order"
-	if text, ok := prior.Purchased.Attributes()["certificate_id"].(types.String); ok && !text.IsNull() {
-		id = "the order " + text.ValueString()
+	if number := prior.openOrder(); number != "" {
+		id = "the order " + number
 	}
 	refuse := func(at path.Path, what string) {
 		diags.AddAttributeError(at, "The order is on its way",

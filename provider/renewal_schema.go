@@ -17,7 +17,13 @@ import (
 )
 
 func (r *renewalResource) Schema(_ context.Context, _ resource.SchemaRequest, response *resource.SchemaResponse) {
-	response.Schema = schema.Schema{
+	response.Schema = renewalSchema()
+}
+
+// renewalSchema is the schema of a certificate_renewal, which the function
+// confirmation_letter takes too.
+func renewalSchema() schema.Schema {
+	return schema.Schema{
 		MarkdownDescription: "Keeps a certificate valid: orders it, renews it in its window and hands the next generation to whoever uses it.\n\n" +
 			"The private key stays out of Terraform's state unless `private_key.custody` says otherwise.\n\n" +
 			"A renewal is an update in place: the same `id`, a new certificate, `generation` one higher. The certificate before is neither revoked nor touched and stays visible as `previous`. " +

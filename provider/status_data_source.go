@@ -43,7 +43,7 @@ func (d *statusDataSource) Configure(_ context.Context, request datasource.Confi
 func (d *statusDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, response *datasource.SchemaResponse) {
 	response.Schema = schema.Schema{
 		MarkdownDescription: "Which certificates are due for renewal, about to expire or expired; for `check` blocks and lists.\n\n" +
-			"It looks at certificates that are given as PEM and at what servers serve now. Nothing is ordered and no CA is asked: " +
+			"It looks at certificates that are given as PEM, at what servers serve now, and with `issuer` at the account of a CA that sells. Nothing is ordered, and without `issuer` no CA is asked: " +
 			"a renewal window that a CA suggests (ARI) shows in `renew_at` of the `certificate_renewal` alone.",
 		Attributes: statusOutputs(map[string]schema.Attribute{
 			"certificates_pem": schema.MapAttribute{
@@ -59,6 +59,7 @@ func (d *statusDataSource) Schema(_ context.Context, _ datasource.SchemaRequest,
 					"server_name": endpointServerName("Name to ask for (SNI)."),
 				}},
 			},
+			"issuer":  accountIssuer(),
 			"timeout": lookTimeout(),
 			"window_days": schema.Int64Attribute{
 				Optional: true, Validators: []validator.Int64{int64validator.Between(1, 398)},
@@ -79,8 +80,9 @@ func (d *statusDataSource) Schema(_ context.Context, _ datasource.SchemaRequest,
 // statusOutputs adds the computed attributes to the arguments.
 func statusOutputs(attributes map[string]schema.Attribute) map[string]schema.Attribute {
 	attributes["ok"] = schema.BoolAttribute{
-		Computed: true, MarkdownDescription: "Whether the status of every certificate is `ok`.",
+		Computed: true, MarkdownDescription: "Whether the status of every certificate is `ok`, and nothing of `account` needs a resource.",
 	}
+	attributes["account"] = accountOutput()
 	for name, description := range map[string]string{
 		"due":         "Names of those to be renewed: their renewal window is open, or they expired.",
 		"reminding":   "Names of those that are due still and whose `reminder_at` has come: the renewal that should have happened did not.",
@@ -119,8 +121,8 @@ func (d *statusDataSource) ValidateConfig(ctx context.Context, request datasourc
 	if response.Diagnostics.HasError() {
 		return
 	}
-	if m.CertificatesPEM.IsNull() && m.Endpoints.IsNull() {
-		response.Diagnostics.AddAttributeError(path.Root("certificates_pem"), "Nothing to look at", "Set certificates_pem, endpoints, or both.")
+	if m.CertificatesPEM.IsNull() && m.Endpoints.IsNull() && m.Issuer.IsNull() {
+		response.Diagnostics.AddAttributeError(path.Root("certificates_pem"), "Nothing to look at", "Set certificates_pem, endpoints, or issuer.")
 	}
 	for name := range m.Endpoints.Elements() {
 		if _, taken := m.CertificatesPEM.Elements()[name]; taken {
@@ -143,6 +145,9 @@ func (d *statusDataSource) Read(ctx context.Context, request datasource.ReadRequ
 	}
 	if err == nil {
 		err = m.assess(subjects, d.services.now())
+	}
+	if err == nil {
+		err = d.takeStock(ctx, &m, subjects)
 	}
 	if err != nil {
 		response.Diagnostics.AddError("The certificates cannot be looked at", err.Error()+".")

@@ -23,6 +23,7 @@ const (
 type statusModel struct {
 	CertificatesPEM types.Map    `tfsdk:"certificates_pem"`
 	Endpoints       types.Map    `tfsdk:"endpoints"`
+	Issuer          types.String `tfsdk:"issuer"`
 	Timeout         types.String `tfsdk:"timeout"`
 	WindowDays      types.Int64  `tfsdk:"window_days"`
 	WithinDays      types.Int64  `tfsdk:"within_days"`
@@ -36,6 +37,7 @@ type statusModel struct {
 	Unreachable  []string                     `tfsdk:"unreachable"`
 	Missing      []string                     `tfsdk:"missing"`
 	Certificates map[string]certificateStatus `tfsdk:"certificates"`
+	Account      []accountStatus              `tfsdk:"account"`
 }
 
 // certificateStatus is one certificate in a certificate_status.

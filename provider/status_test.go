@@ -205,7 +205,7 @@ func TestAccStatus_refusesBadInputInThePlan(t *testing.T) {
 	good := pemOf(t, deploytest.NewAuthority(t, time.Now()), 90*24*time.Hour, 0)
 	with := func(more string) string { return statusConfig(map[string]string{"www": good}, more) }
 	for sentence, test := range map[string]struct{ config, want string }{
-		"nothing to look at":      {`data "certificate_status" "all" {}`, `Set certificates_pem, endpoints, or both`},
+		"nothing to look at":      {`data "certificate_status" "all" {}`, `Set certificates_pem, endpoints, or issuer`},
 		"no certificate":          {statusConfig(map[string]string{"www": "x"}, ""), `certificates_pem["www"]: no certificate`},
 		"no address":              {with(`endpoints = { web = { address = "www.example.test" } }`), `endpoints["web"].address: "www.example.test" is not host:port`},
 		"no server name":          {with(`endpoints = { web = { address = "a.test:443", server_name = "a b" } }`), `endpoints["web"].server_name: "a b"`},

@@ -62,6 +62,20 @@ type Shelf interface {
 	Certificate(ctx context.Context, id string) (chain []*x509.Certificate, serviceEnd time.Time, err error)
 }
 
+// Inventory is an Issuer whose account can list what is about to end there.
+type Inventory interface {
+	Expiring(ctx context.Context) ([]Expiring, error)
+}
+
+// Expiring is a certificate of an account that is in its renewal window.
+type Expiring struct {
+	ID          string // the CA's number of it
+	Names       []string
+	NotAfter    time.Time
+	Fingerprint string // SHA-256, hex; empty where the account does not show the certificate
+	RenewalID   string // of the order that renews it; empty without a live one
+}
+
 // Suggester is an Issuer whose CA says when a certificate should be renewed.
 type Suggester interface {
 	// Suggest returns the CA's window and how long not to ask again; that also

@@ -245,7 +245,7 @@ func (l *Lab) Environment() []string {
 		}
 	}
 	if executable, err := os.Executable(); err == nil {
-		environment = append(environment, fmt.Sprintf(`TF_VAR_reload_command=[%q, "reload"]`, executable))
+		environment = append(environment, "CERTIFICATE_LAB="+executable, fmt.Sprintf(`TF_VAR_reload_command=[%q, "reload"]`, executable))
 	}
 	if l.options.Provider != "" {
 		environment = append(environment, "TF_CLI_CONFIG_FILE="+filepath.Join(l.Directory, "terraform", "terraform.rc"))

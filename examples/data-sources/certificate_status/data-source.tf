@@ -38,3 +38,13 @@ data "certificate_status" "inventory" {
 output "due" {
   value = { for name in data.certificate_status.inventory.due : name => data.certificate_status.inventory.certificates[name].reason }
 }
+
+# What is due in the account of a commercial CA, and nobody renews.
+data "certificate_status" "account" {
+  issuer           = "tencent"
+  certificates_pem = { www = certificate_renewal.www.certificate_pem }
+}
+
+output "forgotten" {
+  value = { for c in data.certificate_status.account.account : c.id => c.names if c.needs_resource }
+}

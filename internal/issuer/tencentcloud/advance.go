@@ -63,7 +63,9 @@ func (i *Issuer) advance(ctx context.Context, j order.Journal) (order.Journal, e
 	}
 	switch j.Status {
 	case order.StatusRejected:
-		if first { // of an order that was placed by somebody else
+		// One that was placed by somebody else, or that a refresh has seen, which
+		// writes no journal.
+		if first || j.Supplies.Again {
 			return i.resubmit(ctx, j)
 		}
 	case order.StatusIssued:
@@ -332,6 +334,7 @@ func (i *Issuer) uploadLetter(ctx context.Context, j order.Journal, p progress) 
 
 // resubmit opens a rejected order again, for the information of now.
 func (i *Issuer) resubmit(ctx context.Context, j order.Journal) (order.Journal, error) {
+	j.Supplies.Again = false // once in a run
 	request := ssl.NewModifyCertificateResubmitRequest()
 	request.CertificateId = &j.OrderID
 	_, err := call(ctx, i.client, request, ssl.NewModifyCertificateResubmitResponse())

@@ -57,6 +57,9 @@ func (Config) CheckPurchase(names []string, wish order.Purchase, supplies order.
 	if wish.Years < 1 || wish.Years > mostYears {
 		add("term_years", "it is %d, want 1 to %d", wish.Years, mostYears)
 	}
+	if wish.Years > 1 && !wish.KeyAtCA {
+		add("key", "the CA renews by itself within the %d years of term_years, and makes the keys then: write key = \"ca\", or buy one year at a time", wish.Years)
+	}
 	for attribute, number := range map[string]string{"company_id": wish.Company, "manager_id": wish.Manager} {
 		if _, err := strconv.ParseUint(number, 10, 63); number != "" && err != nil {
 			add(attribute, "%q is no number as the console shows it", number)

@@ -32,8 +32,9 @@ func state(j order.Journal, kind string) string {
 // person is a validation that writes no records: somebody does by hand.
 type person struct{}
 
-func (person) Type() string                                       { return challenge.DNS01 }
-func (person) Present(context.Context, []challenge.Record) error  { return errors.New("nobody writes") }
+func (person) Type() string                                      { return challenge.DNS01 }
+func (person) Present(context.Context, []challenge.Record) error { return errors.New("nobody writes") }
+
 func (person) Withdraw(context.Context, []challenge.Record) error { return errors.New("nobody writes") }
 
 // byHand is an apply of a configuration whose validation writes no CNAMEs.

@@ -62,6 +62,11 @@ func (i *Issuer) acquire(ctx context.Context, j order.Journal) (order.Journal, e
 	case buy.Source != SourceFree && !j.Supplies.AcceptCharges:
 		return j, errNoConsent
 	}
+	if end, err := i.serviceEnd(ctx, buy.Original); err != nil {
+		return j, err
+	} else if !end.IsZero() {
+		return served(j, end)
+	}
 	// The intent to buy is journalled first. Who finds it without knowing more
 	// does not buy.
 	p.Sent, j.Paid = time.Now().UTC(), true
@@ -103,10 +108,7 @@ func (i *Issuer) reconcile(ctx context.Context, j order.Journal) (string, error)
 			return "", err
 		}
 		for _, c := range listed {
-			renewal := value(c.HasRenewOrder)
-			if renewal == "" && c.CertificateExtra != nil {
-				renewal = value(c.CertificateExtra.RenewOrder)
-			}
+			renewal := renewalOf(c)
 			if renewal == "" {
 				continue
 			}
@@ -159,7 +161,7 @@ const mostListed = 100
 
 func (i *Issuer) list(ctx context.Context, filter *ssl.DescribeCertificatesRequestParams) ([]*ssl.Certificates, error) {
 	request := ssl.NewDescribeCertificatesRequest()
-	request.CertIds, request.Tags, request.FilterExpiring, request.Limit = filter.CertIds, filter.Tags, filter.FilterExpiring, given(uint64(mostListed))
+	request.CertIds, request.Tags, request.Limit = filter.CertIds, filter.Tags, given(uint64(mostListed))
 	answer, err := call(ctx, i.client, request, ssl.NewDescribeCertificatesResponse())
 	if err != nil {
 		return nil, err

@@ -149,7 +149,7 @@ func obligations(j order.Journal, product Product, words string, p progress) []o
 	if document || p.Letter {
 		list = append(list, order.Obligation{
 			Kind: "document", Actor: "applicant", State: state(document, !document && !information),
-			Detail: "print the confirmation letter, stamp it, scan it, and give it as purchase.confirmation_letter",
+			Detail: "print the confirmation letter, stamp it, scan it, and give the scan as purchase.confirmation_letter_base64; the function confirmation_letter writes it",
 		})
 	}
 	if len(j.Records) > 0 || j.Status == order.StatusAwaitingValidation {
