@@ -9,6 +9,7 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/issuer/tencentcloud"
 	"github.com/certiform/terraform-provider-certificate/internal/lab/tencentsim"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
+	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
 // The account lists what is due in it: what nobody renews, what an order renews,
@@ -25,12 +26,12 @@ func TestAccStatus_listsWhatIsDueInTheAccount(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	account, err := tencentcloud.New(tencentcloud.Config{URL: s.CommercialURL, SecretID: s.CommercialID, SecretKey: tencentcloud.NewSecret(s.CommercialKey)},
+	account, err := tencentcloud.New(tencentcloud.Config{URL: s.CommercialURL, SecretID: s.CommercialID, SecretKey: secret.New(s.CommercialKey)},
 		nil, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	chain, err := account.Certificate(t.Context(), kept)
+	chain, _, err := account.Certificate(t.Context(), kept)
 	if err != nil {
 		t.Fatal(err)
 	}
