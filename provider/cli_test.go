@@ -216,6 +216,9 @@ func (c *cli) planJSON(path string) []byte {
 func (c *cli) secrets() map[string][]byte {
 	c.t.Helper()
 	secrets := map[string][]byte{"the responder's token": []byte(c.ResponderToken)}
+	if c.CommercialKey != "" {
+		secrets["the commercial CA's secret key"] = []byte(c.CommercialKey)
+	}
 	files, err := filepath.Glob(filepath.Join(c.StorageDirectory(), "*", "*"))
 	if err != nil {
 		c.t.Fatal(err)

@@ -163,7 +163,6 @@ func (r *renewalResource) wish(m renewalModel, w wanted, name string, open issue
 		Intent:  w.intent(open.ID(), current, m.PrivateKeyID.ValueString()),
 		Lineage: m.ID.ValueString(), Predecessor: current, Wait: w.wait, Key: w.key, Supplies: w.supplies,
 	}
-	wish.Supplies.Again = m.Status.ValueString() == string(order.StatusRejected)
 	wish.NotBefore, wish.NotAfter = r.term(w, name).Ask(dates(current), usualLife(m, current), r.services.now())
 	if used, ok := r.services.issuers[m.IssuerUsed.ValueString()]; ok && current != nil {
 		before, err := r.services.issuer(m.IssuerUsed.ValueString())

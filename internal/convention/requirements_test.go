@@ -18,7 +18,9 @@ const (
 func requirements() []string { return append(numbered("R", 26), numbered("B", 11)...) }
 
 // faults are the rows that the tables of faults must have.
-func faults() []string { return append(numbered("", 36), numbered("D", 8)...) }
+func faults() []string {
+	return slices.Concat(numbered("", 36), numbered("C", 15), numbered("D", 8))
+}
 
 func numbered(prefix string, count int) []string {
 	ids := make([]string, count)

@@ -146,9 +146,6 @@ type Supplies struct {
 	Tags map[string]string
 	// AutoRenew has the CA renew by itself.
 	AutoRenew bool
-	// Again says that the rejection of the order is known, and that something
-	// was changed since.
-	Again bool
 }
 
 // Obligation is one thing an order waits for.

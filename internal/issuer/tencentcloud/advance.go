@@ -2,7 +2,10 @@ package tencentcloud
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -63,9 +66,7 @@ func (i *Issuer) advance(ctx context.Context, j order.Journal) (order.Journal, e
 	}
 	switch j.Status {
 	case order.StatusRejected:
-		// One that was placed by somebody else, or that a refresh has seen, which
-		// writes no journal.
-		if first || j.Supplies.Again {
+		if first || p.Told != told(j) { // placed by somebody else, or there is other information
 			return i.resubmit(ctx, j)
 		}
 	case order.StatusIssued:
@@ -242,7 +243,7 @@ func (i *Issuer) inform(ctx context.Context, j order.Journal, p progress) (order
 		if err := i.submitInformation(ctx, j); err != nil {
 			return i.heard(j, err)
 		}
-		p.Submitted, p.Refused, j.Wait = true, "", 0
+		p.Submitted, p.Refused, p.Told, j.Wait = true, "", told(j), 0
 		return p.into(j)
 	}
 	request := ssl.NewCertificateOrderSubmitRequest()
@@ -334,7 +335,6 @@ func (i *Issuer) uploadLetter(ctx context.Context, j order.Journal, p progress) 
 
 // resubmit opens a rejected order again, for the information of now.
 func (i *Issuer) resubmit(ctx context.Context, j order.Journal) (order.Journal, error) {
-	j.Supplies.Again = false // once in a run
 	request := ssl.NewModifyCertificateResubmitRequest()
 	request.CertificateId = &j.OrderID
 	_, err := call(ctx, i.client, request, ssl.NewModifyCertificateResubmitResponse())
@@ -353,7 +353,20 @@ func (i *Issuer) resubmit(ctx context.Context, j order.Journal) (order.Journal, 
 	} else if next.Status != order.StatusRejected {
 		next.Wait = 0
 	}
-	return progress{Seen: true}.into(next) // told, submitted and uploaded anew
+	return progress{Seen: true, Told: told(j)}.into(next) // submitted and uploaded anew
+}
+
+// told tells the supplies of a run from others, in few bytes.
+func told(j order.Journal) string {
+	of := j.Supplies
+	of.Packages, of.AcceptCharges = nil, false // of the purchase alone
+	text, err := json.Marshal(of)
+	if err != nil {
+		return "" // maps and strings always encode
+	}
+	const enough = 8
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:enough])
 }
 
 // take downloads the certificate, and the key where the CA made it.

@@ -55,6 +55,9 @@ type progress struct {
 	// and RefusedIn is the status in which that was: people have to do something.
 	Refused   string       `json:"refused,omitempty"`
 	RefusedIn order.Status `json:"refused_in,omitempty"`
+	// Told tells what the CA knows of the supplies from others: a rejected order is
+	// submitted again when they change.
+	Told string `json:"told,omitempty"`
 	// Shown are the validation records that were published.
 	Shown string `json:"shown,omitempty"`
 	// Seen says that the CA has told of the order.

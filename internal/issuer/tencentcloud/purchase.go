@@ -36,8 +36,11 @@ func (i *Issuer) acquire(ctx context.Context, j order.Journal) (order.Journal, e
 		return j, err
 	}
 	// Only what this process journalled just now is sent.
-	if sent, mine := i.sending.LoadAndDelete(j.Intent.Key()); mine && !p.Sent.IsZero() && p.Sent.Equal(sent.(time.Time)) {
-		return i.send(ctx, j)
+	if known, mine := i.sending.LoadAndDelete(j.Intent.Key()); mine {
+		if next, ok := known.(purchase); ok && !p.Sent.IsZero() && p.Sent.Equal(next.at) {
+			j.Supplies.Packages = next.packages
+			return i.send(ctx, j)
+		}
 	}
 	found, err := i.reconcile(ctx, j)
 	if err != nil {
@@ -67,11 +70,28 @@ func (i *Issuer) acquire(ctx context.Context, j order.Journal) (order.Journal, e
 	} else if !end.IsZero() {
 		return served(j, end)
 	}
-	// The intent to buy is journalled first. Who finds it without knowing more
-	// does not buy.
+	packages := j.Supplies.Packages
+	if buy.Source == SourcePoints && len(packages) == 0 {
+		var no *refusal
+		if packages, err = i.usablePackages(ctx); errors.As(err, &no) {
+			j.Status, j.Detail = order.StatusRejected, no.Error()
+			return j, nil
+		}
+		if err != nil {
+			return j, err
+		}
+	}
+	// The intent to buy is journalled before anything is bought, and after all
+	// that can be found out first. Who finds it without knowing more does not buy.
 	p.Sent, j.Paid = time.Now().UTC(), true
-	i.sending.Store(j.Intent.Key(), p.Sent)
+	i.sending.Store(j.Intent.Key(), purchase{p.Sent, packages})
 	return p.into(j)
+}
+
+// purchase is one that this process is about to send.
+type purchase struct {
+	at       time.Time // as in the journal
+	packages []string
 }
 
 func adopted(j order.Journal, id string) order.Journal {
@@ -180,7 +200,7 @@ func (i *Issuer) send(ctx context.Context, j order.Journal) (order.Journal, erro
 	switch {
 	case err == nil:
 		i.logger.InfoContext(ctx, "bought", "names", j.Intent.Names, "order", id)
-		p.Sent = time.Time{}
+		p.Sent, p.Told = time.Time{}, told(j)
 		return p.into(adopted(j, id))
 	case errors.As(err, &no):
 		j.Paid, j.Progress = false, nil
@@ -225,19 +245,12 @@ func (i *Issuer) buyFromPoints(ctx context.Context, j order.Journal, product Pro
 	if product.PackageID == 0 {
 		return "", fmt.Errorf("%s cannot be bought with points: use source = %q", product.Name, SourceBalance)
 	}
-	packages := j.Supplies.Packages
-	if len(packages) == 0 {
-		var err error
-		if packages, err = i.usablePackages(ctx); err != nil {
-			return "", err
-		}
-	}
 	wish := j.Intent.Options.Purchase
 	request := ssl.NewCreateCertificateByPackageRequest()
 	request.ProductPid, request.Period = &product.PackageID, given(uint64(max(wish.Years, 1)))
 	request.DomainCount, request.VerifyType = given(strconv.Itoa(len(j.Intent.Names))), given("DNS")
 	request.Tags = tags(j)
-	for _, id := range packages {
+	for _, id := range j.Supplies.Packages {
 		request.PackageIds = append(request.PackageIds, &id)
 	}
 	company, _ := strconv.ParseUint(wish.Company, 10, 64) // checked with the configuration

@@ -51,7 +51,7 @@ func newIssuer(name string, now time.Time, generate func() (crypto.Signer, error
 		}
 		template := &smx509.Certificate{
 			SerialNumber: serial(), Subject: pkix.Name{Organization: []string{"Simulated"}, CommonName: name + " " + level},
-			NotBefore: now.Add(-year), NotAfter: now.Add(lifeOfRoot), IsCA: true, BasicConstraintsValid: true,
+			NotBefore: now.Add(-3 * year), NotAfter: now.Add(lifeOfRoot), IsCA: true, BasicConstraintsValid: true,
 			KeyUsage: smx509.KeyUsageCertSign | smx509.KeyUsageCRLSign,
 		}
 		parent := template
