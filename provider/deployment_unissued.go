@@ -20,7 +20,7 @@ func (m *deploymentModel) setUnissued() bool {
 	}
 	none := types.StringNull()
 	m.Fingerprint, m.Served, m.FilesHash, m.ProvenBy, m.DriftReason = none, none, none, none, none
-	m.HostResults = types.MapNull(hostResultType())
+	m.HostResults, m.Discovered = types.MapNull(hostResultType()), types.MapNull(pathsType())
 	return true
 }
 
@@ -44,6 +44,8 @@ func (m *deploymentModel) planUnissued(ctx context.Context, request resource.Mod
 		}
 		m.copyOutputs(prior)
 		response.Diagnostics.Append(response.Plan.Set(ctx, m)...)
+	} else {
+		response.Diagnostics.Append(response.Plan.SetAttribute(ctx, path.Root("discovered_paths"), types.MapNull(pathsType()))...)
 	}
 	response.Diagnostics.AddAttributeWarning(at, "There is no certificate to deploy yet",
 		"certificate_pem is null, as that of a certificate_renewal is until its first certificate is issued. Nothing is deployed; the apply that has the certificate does it.")
