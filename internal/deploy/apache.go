@@ -22,6 +22,8 @@ type ApacheOptions struct {
 	ConfigPath      string // -f; default: the one compiled in
 	ServerRoot      string // -d; default: the one compiled in
 	Service         string // the Windows service (-n); empty elsewhere
+
+	Encryption PairFiles // the second SSLCertificateFile and its key, of builds with SM2
 }
 
 // Apache is the target for Apache httpd. Its test passes a key that belongs to
@@ -45,7 +47,7 @@ func NewApache(options ApacheOptions) (*Apache, error) {
 	case options.FullchainPath != "" && options.ChainPath != "":
 		return nil, fmt.Errorf("%w: the chain is in the full chain already", ErrPath)
 	}
-	return a, checkSlots(a.Slots())
+	return a, errors.Join(options.Encryption.check("apache"), checkSlots(a.Slots()))
 }
 
 // Name implements Target.
@@ -59,7 +61,18 @@ func (a *Apache) Slots() []Slot {
 		{Path: a.options.ChainPath, Format: PEM{Chain: true}},
 		{Path: a.options.FullchainPath, Format: PEM{Leaf: true, Chain: true}},
 	}
-	return slices.DeleteFunc(slots, func(s Slot) bool { return s.Path == "" })
+	slots = slices.DeleteFunc(slots, func(s Slot) bool { return s.Path == "" })
+	return append(slots, a.options.Encryption.slots()...)
+}
+
+// Pair implements PairTarget.
+func (a *Apache) Pair() PairFiles { return a.options.Encryption }
+
+// WithPair implements PairTarget.
+func (a *Apache) WithPair(p Pair) Target {
+	options := a.options
+	options.Encryption = options.Encryption.with(p)
+	return &Apache{options}
 }
 
 // Test implements Target with "-t".

@@ -114,7 +114,7 @@ func (d *deployment) encode(ctx context.Context) error {
 		return err
 	}
 	for _, f := range d.files {
-		if !f.Format.Parts().Key || !m.Key.Empty() || d.job.resident(f.Slot) {
+		if !f.Format.Parts().Key || !f.of(m).Key.Empty() || d.job.resident(f.Slot) {
 			continue
 		}
 		if !f.found.exists {
@@ -159,13 +159,13 @@ func (d *deployment) asked() bool { return d.job.Proof.Endpoint.Address != "" }
 
 // want is the check for the new certificate.
 func (d *deployment) want() func(Served) error {
-	return serves(d.job.Proof.Endpoint, installed(d.target.Slots(), d.job.Material))
+	return servesPair(d.job.Proof.Endpoint, installed(d.target.Slots(), d.job.Material))
 }
 
 // inspect asks what is served before anything changes. That nothing answers is
 // no error: a first deployment can come before the server's first start.
 func (d *deployment) inspect(ctx context.Context) {
-	served, err := Probe(ctx, d.job.Proof.Endpoint)
+	served, err := d.job.Proof.probe(ctx)
 	if err != nil {
 		d.job.Logger.DebugContext(ctx, "nothing is served before the deployment", "error", err)
 		return

@@ -82,6 +82,7 @@ func (j Job) withDefaults() (Job, error) {
 	}
 	j.Proof = j.Proof.withDefaults()
 	j.Keep = cmp.Or(j.Keep, defaultKeep)
+	j.Proof.TLCP = isPaired(j.Target)
 	if j.Logger == nil {
 		j.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -121,6 +122,9 @@ func Deploy(ctx context.Context, job Job) (Result, error) {
 			return Result{}, err
 		}
 		defer unlock()
+	}
+	if err := job.checkTarget(); err != nil {
+		return Result{}, err
 	}
 	switch target := job.Target.(type) {
 	case FileTarget:

@@ -26,6 +26,9 @@ func ApacheKind() kind.Kind[Target, schema.Attribute] {
 			"config_path":      optional("The main configuration file (`-f`). Default: the one compiled in."),
 			"server_root":      optional("The server root (`-d`). Default: the one compiled in."),
 			"service":          optional("Name of the Windows service (`-n`), on Windows. Default: none."),
+
+			"encryption_fullchain_path":   optional("For an SM2 pair and a build that serves one, the file of the encryption certificate and its chain: the second `SSLCertificateFile`. Default: none."),
+			"encryption_private_key_path": optional("The file of its key: the second `SSLCertificateKeyFile`. Default: none."),
 		},
 		New: func(ctx context.Context, at path.Path, object types.Object) (Target, diag.Diagnostics) {
 			var b struct {
@@ -37,6 +40,9 @@ func ApacheKind() kind.Kind[Target, schema.Attribute] {
 				ConfigPath      types.String `tfsdk:"config_path"`
 				ServerRoot      types.String `tfsdk:"server_root"`
 				Service         types.String `tfsdk:"service"`
+
+				EncryptionFullchain types.String `tfsdk:"encryption_fullchain_path"`
+				EncryptionKey       types.String `tfsdk:"encryption_private_key_path"`
 			}
 			diags := object.As(ctx, &b, basetypes.ObjectAsOptions{})
 			if diags.HasError() {
@@ -46,6 +52,8 @@ func ApacheKind() kind.Kind[Target, schema.Attribute] {
 				FullchainPath: b.FullchainPath.ValueString(), CertificatePath: b.CertificatePath.ValueString(), ChainPath: b.ChainPath.ValueString(),
 				PrivateKeyPath: b.PrivateKeyPath.ValueString(), Binary: b.Binary.ValueString(), ConfigPath: b.ConfigPath.ValueString(),
 				ServerRoot: b.ServerRoot.ValueString(), Service: b.Service.ValueString(),
+
+				Encryption: PairFiles{FullchainPath: b.EncryptionFullchain.ValueString(), PrivateKeyPath: b.EncryptionKey.ValueString()},
 			})
 			return built(target, err, at, diags)
 		},

@@ -3,6 +3,7 @@ package deploy
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -17,6 +18,8 @@ type NginxOptions struct {
 	Binary         string // default "nginx", found on the machine's PATH
 	ConfigPath     string // -c; default: the one compiled in
 	Prefix         string // -p; default: the one compiled in
+
+	Encryption PairFiles // ssl_enc_certificate and its key, of Tengine and Tongsuo
 }
 
 // Nginx is the target for nginx. Its test is reliable: a pair that does not
@@ -34,7 +37,7 @@ func NewNginx(options NginxOptions) (*Nginx, error) {
 		return nil, fmt.Errorf("%w: nginx needs the path of the full chain and of the private key", ErrPath)
 	}
 	n := &Nginx{options}
-	return n, checkSlots(n.Slots())
+	return n, errors.Join(options.Encryption.check("nginx"), checkSlots(n.Slots()))
 }
 
 // Name implements Target.
@@ -42,10 +45,20 @@ func (*Nginx) Name() string { return "nginx" }
 
 // Slots implements Target.
 func (n *Nginx) Slots() []Slot {
-	return []Slot{
+	return append([]Slot{
 		{Path: n.options.PrivateKeyPath, Format: PEM{Key: true}},
 		{Path: n.options.FullchainPath, Format: PEM{Leaf: true, Chain: true}},
-	}
+	}, n.options.Encryption.slots()...)
+}
+
+// Pair implements PairTarget.
+func (n *Nginx) Pair() PairFiles { return n.options.Encryption }
+
+// WithPair implements PairTarget.
+func (n *Nginx) WithPair(p Pair) Target {
+	options := n.options
+	options.Encryption = options.Encryption.with(p)
+	return &Nginx{options}
 }
 
 // Test implements Target with "nginx -t".

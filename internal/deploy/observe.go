@@ -72,7 +72,7 @@ func (o *Observation) look(ctx context.Context, job Job, target FileTarget) {
 		}
 		held, decoded := slot.Format.Decode(found.data)
 		_, _ = sum.Write(publicPart(slot, held.Chain)) // a hash never fails
-		if drift := slot.drift(found, held, decoded, job.Material.Chain); drift != "" {
+		if drift := slot.drift(found, held, decoded, slot.of(job.Material).Chain); drift != "" {
 			o.Drift = append(o.Drift, drift)
 		}
 	}
@@ -87,13 +87,13 @@ func (o *Observation) ask(ctx context.Context, job Job, chain []*x509.Certificat
 	if endpoint.Address == "" {
 		return
 	}
-	served, err := Probe(ctx, endpoint)
+	served, err := job.Proof.probe(ctx)
 	if err != nil {
 		o.Warnings = append(o.Warnings, fmt.Sprintf("The server could not be asked what it serves: %v.", err))
 		return
 	}
 	o.ServedFingerprint = served.Fingerprint
-	err = serves(endpoint, chain)(served)
+	err = servesPair(endpoint, chain)(served)
 	switch {
 	case errors.Is(err, ErrOtherServed):
 		o.Drift = append(o.Drift, fmt.Sprintf("The server at %s serves another certificate (%s).", endpoint.Address, describe(served.Chain[0])))
@@ -130,7 +130,7 @@ func (s Slot) drift(found snapshot, held Material, decoded error, chain []*x509.
 func filesHash(slots []Slot, m Material) string {
 	sum := sha256.New()
 	for _, slot := range slots {
-		_, _ = sum.Write(publicPart(slot, slot.Format.Parts().certificates(m.Chain)))
+		_, _ = sum.Write(publicPart(slot, slot.Format.Parts().certificates(slot.of(m).Chain)))
 	}
 	return hex.EncodeToString(sum.Sum(nil))
 }
@@ -153,7 +153,7 @@ func publicPart(slot Slot, certificates []*x509.Certificate) []byte {
 func installed(slots []Slot, m Material) []*x509.Certificate {
 	for _, slot := range slots {
 		if slot.Format.Parts().Chain {
-			return m.Chain
+			return onWire(slots, m.Chain)
 		}
 	}
 	return m.Chain[:1]

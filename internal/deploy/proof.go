@@ -35,6 +35,7 @@ type Served struct {
 // Proof says how a served certificate is proven.
 type Proof struct {
 	Endpoint    Endpoint
+	TLCP        bool          // ask by TLCP, as servers with a pair of SM2 speak it
 	Consecutive int           // connections in a row; default 3
 	Steady      time.Duration // that the row lasts at least; default 250 ms, negative for none
 	Timeout     time.Duration // for all of it; default one minute
@@ -111,7 +112,7 @@ func Prove(ctx context.Context, proof Proof, want func(Served) error) (Served, e
 	var began time.Time
 	wait, row := firstWait, 0
 	for {
-		served, err := Probe(within, proof.Endpoint)
+		served, err := proof.probe(within)
 		if err == nil {
 			err = want(served)
 		}

@@ -93,7 +93,7 @@ func (d *deployment) revive(ctx context.Context) error {
 	if !ok || d.served.Chain == nil {
 		return nil
 	}
-	if _, err := Probe(ctx, d.job.Proof.Endpoint); err == nil {
+	if _, err := d.job.Proof.probe(ctx); err == nil {
 		return nil
 	}
 	if _, err := d.target.Test(ctx, d.job.Machine); err != nil {
@@ -112,7 +112,8 @@ func (d *deployment) proveOld(ctx context.Context, within time.Duration) (string
 	if d.served.Chain == nil {
 		return "no certificate was served before", nil
 	}
-	old := map[string]bool{d.served.Fingerprint: true}
+	old := map[string]bool{}
+	d.served.known(old)
 	for _, f := range d.files {
 		if held, err := f.Format.Decode(f.before.data); err == nil && f.Format.Parts().Leaf {
 			old[pki.Fingerprint(held.Chain[0])] = true
@@ -125,7 +126,7 @@ func (d *deployment) proveOld(ctx context.Context, within time.Duration) (string
 		proof.Steady = -1 // the server was told nothing
 	}
 	served, err := Prove(ctx, proof, func(s Served) error {
-		if !old[s.Fingerprint] {
+		if !s.isOneOf(old) {
 			return fmt.Errorf("%w: %s", ErrOtherServed, describe(s.Chain[0]))
 		}
 		return nil
