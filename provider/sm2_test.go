@@ -217,3 +217,27 @@ CERTIFICATE_HEREEOT
   }
 }`
 }
+
+// The example runs in a lab by the one command that it names.
+func TestExamples_sm2PairInALab(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("TF_ACC") == "" {
+		t.Skip("needs terraform: set TF_ACC")
+	}
+	folder := t.TempDir()
+	build := exec.Command("go", "build", "-o", folder+"/", "..", "../internal/lab/cmd/certificate-lab")
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	program := filepath.Join(folder, "certificate-lab")
+	script, err := filepath.Abs("../examples/sm2-nginx/run.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), program, "-commercial-ca", "--", script)
+	command.Env = append(os.Environ(), "CERTIFICATE_LAB="+program)
+	output, err := command.CombinedOutput()
+	if err != nil || !strings.Contains(string(output), "No changes.") || strings.Contains(string(output), "PRIVATE KEY") {
+		t.Errorf("%v\n%s", err, output)
+	}
+}

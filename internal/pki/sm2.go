@@ -20,7 +20,8 @@ import (
 // one of an algorithm it passes over, and what depends on the key is done here.
 
 func oidECPublicKey() asn1.ObjectIdentifier { return asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1} }
-func oidSM2() asn1.ObjectIdentifier         { return asn1.ObjectIdentifier{1, 2, 156, 10197, 1, 301} }
+
+func oidSM2() asn1.ObjectIdentifier { return asn1.ObjectIdentifier{1, 2, 156, 10197, 1, 301} }
 
 // oidSM2Signature is SM2 with SM3.
 func oidSM2Signature() asn1.ObjectIdentifier {
