@@ -79,13 +79,13 @@ type pairPEM struct {
 
 // Encode implements Format.
 func (p pairPEM) Encode(_ Material, held []byte) ([]byte, error) {
-	return p.PEM.Encode(Material{p.pair.Chain, p.pair.Key}, held)
+	return p.PEM.Encode(Material(p.pair), held)
 }
 
 // of is what of a job's material a slot is about.
 func (s Slot) of(m Material) Material {
 	if p, ok := s.Format.(pairPEM); ok {
-		return Material{p.pair.Chain, p.pair.Key}
+		return Material(p.pair)
 	}
 	return m
 }
@@ -130,7 +130,7 @@ func CheckPair(m Material, p Pair, now time.Time) error {
 	if len(p.Chain) == 0 {
 		return nil
 	}
-	err := CheckMaterial(Material{p.Chain, p.Key}, "", now)
+	err := CheckMaterial(Material(p), "", now)
 	if err == nil && len(m.Chain) > 0 {
 		err = pki.CheckPair(m.Chain[0], p.Chain[0])
 	}

@@ -2,7 +2,6 @@ package tlcp_test
 
 import (
 	"context"
-	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -74,13 +73,12 @@ func newPair(t testing.TB) pair {
 // foreign is the key in the terms of another implementation.
 func foreign(t testing.TB, key pki.Key) *othersm2.PrivateKey {
 	t.Helper()
-	public := key.Signer().Public().(*ecdsa.PublicKey)
 	text, err := key.PEM()
 	if err != nil {
 		t.Fatal(err)
 	}
 	private, err := otherx509.ReadPrivateKeyFromPem(text, nil)
-	if err != nil || private.X.Cmp(public.X) != 0 {
+	if err != nil {
 		t.Fatalf("hand the key over: %v", err)
 	}
 	return private
@@ -191,7 +189,6 @@ func TestHandshake_provesBothKeys(t *testing.T) {
 func TestHandshake_cutOff(t *testing.T) {
 	t.Parallel()
 	address := serve(t, newPair(t), nil)
-	whole := 0
 	for limit := 0; ; limit += 97 {
 		cut := listen(t, func(conn net.Conn) {
 			server, err := net.Dial("tcp", address)
@@ -204,15 +201,14 @@ func TestHandshake_cutOff(t *testing.T) {
 		})
 		_, err := shake(t, cut, name)
 		if err == nil {
-			whole = limit
-			break
+			if limit < 500 {
+				t.Errorf("completes after %d bytes", limit)
+			}
+			return
 		}
 		if limit > 1<<14 {
 			t.Fatalf("never completes: %v", err)
 		}
-	}
-	if whole < 500 {
-		t.Errorf("completes after %d bytes", whole)
 	}
 }
 
