@@ -96,17 +96,17 @@ func TestSM2_pairWithEitherMakerOfTheKey(t *testing.T) {
 	}
 }
 
-// dying is a storage whose process dies after so many more writes.
-type dying struct {
+// shortLived is a storage whose process dies after so many more writes.
+type shortLived struct {
 	custody.Store
 	writes int
 }
 
-var errDied = errors.New("the process died")
+var errPerished = errors.New("the process perished")
 
-func (d *dying) Put(ctx context.Context, key string, data []byte) error {
+func (d *shortLived) Put(ctx context.Context, key string, data []byte) error {
 	if d.writes == 0 {
-		return errDied
+		return errPerished
 	}
 	d.writes--
 	return d.Store.Put(ctx, key, data)
@@ -122,9 +122,9 @@ func TestSM2_killedWhileItTakesThePair(t *testing.T) {
 	w.Commercial.Advance(time.Hour)
 	whole := w.store
 	for writes := range 3 {
-		w.store = &dying{whole, writes}
-		if _, err := w.run(wish); writes < 2 && !errors.Is(err, errDied) {
-			t.Fatalf("after %d writes: %v, want %v", writes, err, errDied)
+		w.store = &shortLived{whole, writes}
+		if _, err := w.run(wish); writes < 2 && !errors.Is(err, errPerished) {
+			t.Fatalf("after %d writes: %v, want %v", writes, err, errPerished)
 		}
 	}
 	w.store = whole
