@@ -25,6 +25,7 @@ require (
 	github.com/smallstep/pkcs7 v0.2.3
 	github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common v1.3.105
 	github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/ssl v1.3.105
+	github.com/tjfoc/gmsm v1.4.1
 	go.etcd.io/bbolt v1.5.0
 	golang.org/x/crypto v0.58.0
 	golang.org/x/net v0.62.0

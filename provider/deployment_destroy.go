@@ -82,7 +82,7 @@ func diagnosed(err error) diag.Diagnostics {
 
 // withdraw undoes the deployment to one host.
 func (r *deploymentResource) withdraw(ctx context.Context, m deploymentModel, h host, how deploy.Withdrawal, diags *diag.Diagnostics) error {
-	job, err := r.job(ctx, m, m, h, pki.Key{})
+	job, err := r.job(ctx, m, m, h, pki.Key{}, nil)
 	if err != nil {
 		return err
 	}

@@ -51,6 +51,9 @@ type deploymentModel struct {
 	BTPanel      types.Object `tfsdk:"bt_panel"`
 	Files        types.Object `tfsdk:"files"`
 
+	EncryptionFullchain types.String `tfsdk:"encryption_fullchain_pem"`
+	EncryptionKeyID     types.String `tfsdk:"encryption_private_key_id"`
+
 	Fingerprint types.String `tfsdk:"fingerprint_sha256"`
 	Served      types.String `tfsdk:"served_fingerprint_sha256"`
 	FilesHash   types.String `tfsdk:"files_sha256"`

@@ -79,7 +79,7 @@ func (r *deploymentResource) observe(ctx context.Context, m deploymentModel) (ma
 // glance is the job that a refresh holds against a host. Unless it is to look
 // inside, it runs nothing and connects from nowhere but here.
 func (r *deploymentResource) glance(ctx context.Context, m deploymentModel, h host, inside bool) (deploy.Job, error) {
-	job, err := r.job(ctx, m, m, h, pki.Key{})
+	job, err := r.job(ctx, m, m, h, pki.Key{}, nil)
 	if err != nil {
 		return job, err
 	}
@@ -92,7 +92,7 @@ func (r *deploymentResource) glance(ctx context.Context, m deploymentModel, h ho
 
 // observeTogether asks the addresses that all hosts share.
 func (r *deploymentResource) observeTogether(ctx context.Context, m deploymentModel, h host, seen map[string]deploy.Observation) error {
-	job, err := r.job(ctx, m, m, h, pki.Key{})
+	job, err := r.job(ctx, m, m, h, pki.Key{}, nil)
 	if err != nil {
 		return err
 	}

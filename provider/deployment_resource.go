@@ -53,7 +53,9 @@ func (r *deploymentResource) Configure(_ context.Context, request resource.Confi
 // the storage, or from the configuration's write-only attribute; with neither it
 // is empty. The target is that of the configuration, which alone has its
 // passwords, or of the state.
-func (r *deploymentResource) job(ctx context.Context, m, described deploymentModel, h host, key pki.Key) (deploy.Job, error) {
+//
+// The other key of a pair comes from the keeper; nil for who only looks.
+func (r *deploymentResource) job(ctx context.Context, m, described deploymentModel, h host, key pki.Key, keeper order.Keeper) (deploy.Job, error) {
 	material, err := deploy.ParseMaterial([]byte(m.Certificate.ValueString()), []byte(m.Chain.ValueString()), key)
 	if err != nil {
 		return deploy.Job{}, err
@@ -64,6 +66,9 @@ func (r *deploymentResource) job(ctx context.Context, m, described deploymentMod
 	}
 	proof, err := m.proof(ctx, material, h)
 	if err != nil {
+		return deploy.Job{}, err
+	}
+	if target, err = m.paired(ctx, target, material, proof, keeper); err != nil {
 		return deploy.Job{}, err
 	}
 	return deploy.Job{
@@ -95,7 +100,7 @@ func (r *deploymentResource) deploy(ctx context.Context, m *deploymentModel, con
 	for _, h := range hosts {
 		defer func() { _ = h.machine.Close() }() // nothing is written any more
 		if err == nil {
-			jobs[h.name], err = r.job(ctx, *m, config, h, key)
+			jobs[h.name], err = r.job(ctx, *m, config, h, key, r.services.store)
 		}
 	}
 	if err != nil {
@@ -301,7 +306,7 @@ func (m *deploymentModel) sameOnHost(prior deploymentModel) bool {
 			return false
 		}
 	}
-	return true
+	return m.samePair(prior)
 }
 
 // checkPlan refuses a deployment that would be refused at apply.
@@ -348,6 +353,9 @@ func (r *deploymentResource) checkPlan(ctx context.Context, m, config deployment
 	if err != nil {
 		response.Diagnostics.AddAttributeError(path.Root("verify"), "The proof cannot be made", err.Error()+".")
 		return
+	}
+	if target, err := config.target(ctx); err == nil {
+		r.checkPair(ctx, m, target, material, proof, &response.Diagnostics)
 	}
 	if err := deploy.CheckMaterial(material, proof.Endpoint.ServerName, r.services.now()); err != nil {
 		at := path.Root("certificate_pem")

@@ -62,6 +62,7 @@ func (r *deploymentResource) Schema(_ context.Context, _ resource.SchemaRequest,
 			MarkdownDescription: "How many backups of each replaced file to keep beside it. Default: `3`.",
 		},
 	}
+	pairAttributes(attributes)
 	for name, description := range map[string]string{
 		"id":                        "Identity of the deployment.",
 		"fingerprint_sha256":        "SHA-256 fingerprint of the deployed certificate in hex.",
@@ -98,6 +99,7 @@ func (r *deploymentResource) ValidateConfig(ctx context.Context, request resourc
 		response.Diagnostics.AddAttributeError(path.Root("private_key_pem_wo"), "Two sources for the key",
 			"private_key_id fetches the key from the storage, private_key_pem_wo brings another one. Keep one of them.")
 	}
+	validatePair(m, &response.Diagnostics)
 	validateTarget(ctx, m, response)
 	if m.Certificate.IsUnknown() || m.Certificate.IsNull() || m.Chain.IsUnknown() {
 		return

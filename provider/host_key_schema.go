@@ -25,6 +25,9 @@ import (
 func hostKeyAlgorithms() []string {
 	var names []string
 	for _, algorithm := range pki.Algorithms() {
+		if algorithm == pki.SM2 {
+			continue // its CAs make the other key of the pair, and wrap it for who has the first
+		}
 		names = append(names, string(algorithm))
 	}
 	return names

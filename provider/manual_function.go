@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/big"
@@ -89,6 +90,9 @@ func manualText(ctx context.Context, given attr.Value, language string) (text st
 
 // manual is the deployment of a model as instructions are made from it.
 func (m *deploymentModel) manual(ctx context.Context) (deploy.Manual, error) {
+	if !m.EncryptionFullchain.IsNull() || !m.EncryptionKeyID.IsNull() {
+		return deploy.Manual{}, errors.New("instructions for an SM2 pair are not written: deploy it with certificate_deployment")
+	}
 	material, err := deploy.ParseMaterial([]byte(m.Certificate.ValueString()), []byte(m.Chain.ValueString()), pki.Key{})
 	if err != nil {
 		return deploy.Manual{}, err

@@ -46,7 +46,7 @@ func (e *privateKeyEphemeral) Schema(_ context.Context, _ ephemeral.SchemaReques
 		Attributes: map[string]schema.Attribute{
 			"private_key_id": schema.StringAttribute{
 				Required: true, Validators: []validator.String{keyIDCheck()},
-				MarkdownDescription: "`private_key_id` of a `certificate_renewal`.",
+				MarkdownDescription: "`private_key_id` of a `certificate_renewal`, or `purchased.encryption_private_key_id` of an SM2 pair.",
 			},
 			"certificate_pem": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{certificatesCheck()},

@@ -155,6 +155,9 @@ func (m *renewalModel) wanted(ctx context.Context) (w wanted, complete bool, err
 		return wanted{}, true, err
 	}
 	w.follow(*m)
+	if w.bought {
+		w.followProduct(*m)
+	}
 	return w, true, nil
 }
 
@@ -277,10 +280,7 @@ func (w wanted) differs(current *x509.Certificate) string {
 		}
 		return ""
 	}
-	if got := pki.AlgorithmOf(current.PublicKey); !w.own && got != w.algorithm {
-		return fmt.Sprintf("the key type changes from %s to %s", got, w.algorithm)
-	}
-	return ""
+	return w.keyChanges(current)
 }
 
 // setIssued writes a certificate into the outputs, moving the one before into

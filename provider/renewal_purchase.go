@@ -294,6 +294,7 @@ func (m *renewalModel) openOrder() string {
 // checkPurchase refuses in the plan what the CA would refuse, or what would be
 // bought by mistake.
 func (r *renewalResource) checkPurchase(m renewalModel, w wanted, names []string, diags *diag.Diagnostics) {
+	r.checkSM2(m, w, names, diags)
 	at := path.Root("purchase")
 	for _, name := range names {
 		seller, sells := r.services.issuers[name].(issuer.Seller)

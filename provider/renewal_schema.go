@@ -137,7 +137,7 @@ func privateKeyAttribute() schema.Attribute {
 		Attributes: map[string]schema.Attribute{
 			"algorithm": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{stringvalidator.OneOf(algorithms...)},
-				MarkdownDescription: fmt.Sprintf("One of `%s`. Not every CA takes `ED25519` and `RSA_8192`. Default: that of `original_certificate_pem`, else `%s`. Changing it orders a new certificate in place.", strings.Join(algorithms, "`, `"), defaultAlgorithm),
+				MarkdownDescription: fmt.Sprintf("One of `%s`. Not every CA takes `ED25519` and `RSA_8192`; `SM2` is for SM2 products of a commercial CA and needs one. Default: that of the product, else of `original_certificate_pem`, else `%s`. Changing it orders a new certificate in place.", strings.Join(algorithms, "`, `"), defaultAlgorithm),
 			},
 			"rotate": schema.BoolAttribute{
 				Optional:            true,

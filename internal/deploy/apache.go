@@ -24,6 +24,8 @@ type ApacheOptions struct {
 	ServerRoot      string // -d; default: the one compiled in
 	DryStart        bool   // start a second server with the same TLS configuration before the reload
 	Service         string // the Windows service (-n); default on Windows "Apache2.4", empty elsewhere
+
+	Encryption PairFiles // the second SSLCertificateFile and its key, of builds with SM2
 }
 
 // Apache is the target for Apache httpd. Its test passes a key that belongs to
@@ -48,7 +50,7 @@ func NewApache(options ApacheOptions) (*Apache, error) {
 	case options.DryStart && options.Service != "":
 		return nil, errors.New("a dry start is not to be had of a Windows service")
 	case a.Open():
-		return a, nil
+		return a, options.Encryption.checkOpen("apache")
 	case options.ServerName != "":
 		return nil, fmt.Errorf("%w: server_name is for finding them, and they are set", ErrPath)
 	case options.PrivateKeyPath == "":
@@ -58,7 +60,7 @@ func NewApache(options ApacheOptions) (*Apache, error) {
 	case options.FullchainPath != "" && options.ChainPath != "":
 		return nil, fmt.Errorf("%w: the chain is in the full chain already", ErrPath)
 	}
-	return a, checkSlots(a.Slots())
+	return a, errors.Join(options.Encryption.check("apache"), checkSlots(a.Slots()))
 }
 
 // Name implements Target.
@@ -72,7 +74,18 @@ func (a *Apache) Slots() []Slot {
 		{Path: a.options.ChainPath, Format: PEM{Chain: true}},
 		{Path: a.options.FullchainPath, Format: PEM{Leaf: true, Chain: true}},
 	}
-	return slices.DeleteFunc(slots, func(s Slot) bool { return s.Path == "" })
+	slots = slices.DeleteFunc(slots, func(s Slot) bool { return s.Path == "" })
+	return append(slots, a.options.Encryption.slots()...)
+}
+
+// Pair implements PairTarget.
+func (a *Apache) Pair() PairFiles { return a.options.Encryption }
+
+// WithPair implements PairTarget.
+func (a *Apache) WithPair(p Pair) Target {
+	options := a.options
+	options.Encryption = options.Encryption.with(p)
+	return &Apache{options}
 }
 
 // Test implements Target with "-t", and a dry start where one is asked for.

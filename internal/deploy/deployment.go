@@ -117,7 +117,7 @@ func (d *deployment) encode(ctx context.Context) error {
 		return err
 	}
 	for _, f := range d.files {
-		if !f.Format.Parts().Key || !m.Key.Empty() || d.job.resident(f.Slot) {
+		if !f.Format.Parts().Key || !f.of(m).Key.Empty() || d.job.resident(f.Slot) {
 			continue
 		}
 		if !f.found.exists {
@@ -174,7 +174,7 @@ func (d *deployment) paths() []string {
 
 // want is the check for the new certificate.
 func (d *deployment) want() func(Served) error {
-	return serves(d.job.Proof.Endpoint, installed(d.target.Slots(), d.job.Material))
+	return servesPair(d.job.Proof.Endpoint, installed(d.target.Slots(), d.job.Material))
 }
 
 // inspect asks what is served before anything changes. That nothing answers is

@@ -88,7 +88,7 @@ func (DER) Encode(m Material, _ []byte) ([]byte, error) { return m.Chain[0].Raw,
 
 // Decode implements Format.
 func (DER) Decode(data []byte) (Material, error) {
-	leaf, err := x509.ParseCertificate(data)
+	leaf, err := pki.ParseCertificate(data)
 	if err != nil {
 		return Material{}, fmt.Errorf("read a certificate in DER: %w", err)
 	}
@@ -113,6 +113,7 @@ func (PKCS7) Decode(data []byte) (Material, error) {
 // holds tells whether a file's content is what the slot is to hold of m. When m
 // has no key, the file's own must belong to the leaf.
 func (s Slot) holds(data []byte, m Material) bool {
+	m = s.of(m)
 	held, err := s.Format.Decode(data)
 	if err != nil {
 		return false

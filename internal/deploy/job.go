@@ -94,6 +94,7 @@ func (j Job) withDefaults() (Job, error) {
 	if j.Locks == nil {
 		j.Locks = &Locks{}
 	}
+	j.Proof.Way.TLCP = isPaired(j.Target)
 	if j.Logger == nil {
 		j.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -121,6 +122,9 @@ func Deploy(ctx context.Context, job Job) (Result, error) {
 		return Result{}, err
 	}
 	if err := CheckMaterial(job.Material, job.Proof.Endpoint.ServerName, job.Now); err != nil {
+		return Result{}, err
+	}
+	if err := job.checkTarget(); err != nil {
 		return Result{}, err
 	}
 	switch target := job.Target.(type) {

@@ -31,6 +31,9 @@ func ApacheKind() kind.Kind[Target, schema.Attribute] {
 				MarkdownDescription: "Before the reload, start a second server for a moment, on a spare port of 127.0.0.1, with the modules and directives of TLS of the same configuration. It finds what `-t` does not, above all a key that belongs to another certificate, with the running server untouched. Default: `false`.",
 			},
 			"service": optional("Name of the Windows service (`-n`). Default: `Apache2.4` where a path is one of Windows, else none."),
+
+			"encryption_fullchain_path":   optional("For an SM2 pair and a build that serves one, the file of the encryption certificate and its chain: the second `SSLCertificateFile`. Default: none."),
+			"encryption_private_key_path": optional("The file of its key: the second `SSLCertificateKeyFile`. Default: none."),
 		},
 		New: func(ctx context.Context, at path.Path, object types.Object) (Target, diag.Diagnostics) {
 			var b struct {
@@ -44,6 +47,9 @@ func ApacheKind() kind.Kind[Target, schema.Attribute] {
 				ServerRoot      types.String `tfsdk:"server_root"`
 				DryStart        types.Bool   `tfsdk:"dry_start"`
 				Service         types.String `tfsdk:"service"`
+
+				EncryptionFullchain types.String `tfsdk:"encryption_fullchain_path"`
+				EncryptionKey       types.String `tfsdk:"encryption_private_key_path"`
 			}
 			diags := object.As(ctx, &b, basetypes.ObjectAsOptions{})
 			if diags.HasError() {
@@ -53,6 +59,8 @@ func ApacheKind() kind.Kind[Target, schema.Attribute] {
 				FullchainPath: b.FullchainPath.ValueString(), CertificatePath: b.CertificatePath.ValueString(), ChainPath: b.ChainPath.ValueString(),
 				PrivateKeyPath: b.PrivateKeyPath.ValueString(), ServerName: b.ServerName.ValueString(), Binary: b.Binary.ValueString(), ConfigPath: b.ConfigPath.ValueString(),
 				ServerRoot: b.ServerRoot.ValueString(), Service: b.Service.ValueString(), DryStart: b.DryStart.ValueBool(),
+
+				Encryption: PairFiles{FullchainPath: b.EncryptionFullchain.ValueString(), PrivateKeyPath: b.EncryptionKey.ValueString()},
 			})
 			return built(target, err, at, diags)
 		},

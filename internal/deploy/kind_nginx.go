@@ -25,6 +25,9 @@ func NginxKind() kind.Kind[Target, schema.Attribute] {
 			"config_path":      optional("The main configuration file (`-c`). Default: the one compiled in."),
 			"prefix":           optional("The prefix of relative paths (`-p`). Default: the one compiled in. Needed on Windows, such as `C:\\nginx`."),
 			"service":          optional("Name of the Windows service that runs nginx, on Windows. Default: none; nginx is a process of its own."),
+
+			"encryption_fullchain_path":   optional("For an SM2 pair, the file of the encryption certificate and its chain: `ssl_enc_certificate` of Tengine and Tongsuo, or the second `ssl_certificate` of other builds. `fullchain_path` has the signing certificate. Default: none."),
+			"encryption_private_key_path": optional("The file of its key: `ssl_enc_certificate_key`. Default: none."),
 		},
 		New: func(ctx context.Context, at path.Path, object types.Object) (Target, diag.Diagnostics) {
 			var b struct {
@@ -35,6 +38,9 @@ func NginxKind() kind.Kind[Target, schema.Attribute] {
 				ConfigPath     types.String `tfsdk:"config_path"`
 				Prefix         types.String `tfsdk:"prefix"`
 				Service        types.String `tfsdk:"service"`
+
+				EncryptionFullchain types.String `tfsdk:"encryption_fullchain_path"`
+				EncryptionKey       types.String `tfsdk:"encryption_private_key_path"`
 			}
 			diags := object.As(ctx, &b, basetypes.ObjectAsOptions{})
 			if diags.HasError() {
@@ -43,6 +49,8 @@ func NginxKind() kind.Kind[Target, schema.Attribute] {
 			target, err := NewNginx(NginxOptions{
 				FullchainPath: b.FullchainPath.ValueString(), PrivateKeyPath: b.PrivateKeyPath.ValueString(), ServerName: b.ServerName.ValueString(),
 				Binary: b.Binary.ValueString(), ConfigPath: b.ConfigPath.ValueString(), Prefix: b.Prefix.ValueString(), Service: b.Service.ValueString(),
+
+				Encryption: PairFiles{FullchainPath: b.EncryptionFullchain.ValueString(), PrivateKeyPath: b.EncryptionKey.ValueString()},
 			})
 			return built(target, err, at, diags)
 		},

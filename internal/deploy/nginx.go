@@ -3,6 +3,7 @@ package deploy
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -19,6 +20,8 @@ type NginxOptions struct {
 	ConfigPath     string // -c; default: the one compiled in
 	Prefix         string // -p; default: the one compiled in, which Windows has not
 	Service        string // the Windows service that runs it; empty for a process of its own
+
+	Encryption PairFiles // ssl_enc_certificate and its key, of Tengine and Tongsuo
 }
 
 // Nginx is the target for nginx. Its test is reliable: a pair that does not
@@ -40,7 +43,7 @@ func NewNginx(options NginxOptions) (*Nginx, error) {
 	}
 	n := &Nginx{options}
 	if n.Open() {
-		return n, nil
+		return n, options.Encryption.checkOpen("nginx")
 	}
 	if options.FullchainPath == "" || options.PrivateKeyPath == "" {
 		return nil, fmt.Errorf("%w: nginx needs the path of the full chain and of the private key, or neither", ErrPath)
@@ -48,7 +51,7 @@ func NewNginx(options NginxOptions) (*Nginx, error) {
 	if options.ServerName != "" {
 		return nil, fmt.Errorf("%w: server_name is for finding them, and they are set", ErrPath)
 	}
-	return n, checkSlots(n.Slots())
+	return n, errors.Join(options.Encryption.check("nginx"), checkSlots(n.Slots()))
 }
 
 // Name implements Target.
@@ -56,10 +59,20 @@ func (*Nginx) Name() string { return "nginx" }
 
 // Slots implements Target.
 func (n *Nginx) Slots() []Slot {
-	return []Slot{
+	return append([]Slot{
 		{Path: n.options.PrivateKeyPath, Format: PEM{Key: true}},
 		{Path: n.options.FullchainPath, Format: PEM{Leaf: true, Chain: true}},
-	}
+	}, n.options.Encryption.slots()...)
+}
+
+// Pair implements PairTarget.
+func (n *Nginx) Pair() PairFiles { return n.options.Encryption }
+
+// WithPair implements PairTarget.
+func (n *Nginx) WithPair(p Pair) Target {
+	options := n.options
+	options.Encryption = options.Encryption.with(p)
+	return &Nginx{options}
 }
 
 // Test implements Target with "nginx -t".

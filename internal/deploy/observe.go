@@ -80,7 +80,7 @@ func (o *Observation) look(ctx context.Context, job Job, target FileTarget) {
 		}
 		held, decoded := slot.Format.Decode(found.data)
 		_, _ = sum.Write(publicPart(slot, held.Chain)) // a hash never fails
-		if drift := slot.drift(found, held, decoded, job.Material.Chain); drift != "" {
+		if drift := slot.drift(found, held, decoded, slot.of(job.Material).Chain); drift != "" {
 			o.Drift = append(o.Drift, drift)
 		}
 	}
@@ -107,7 +107,7 @@ func (o *Observation) ask(ctx context.Context, job Job, chain []*x509.Certificat
 // compare holds one answer against the chain it should send. Of several places
 // the fingerprint is that of the first one which differs.
 func (o *Observation) compare(endpoint Endpoint, served Served, chain []*x509.Certificate) {
-	err := serves(endpoint, chain)(served)
+	err := servesPair(endpoint, chain)(served)
 	if o.ServedFingerprint == "" || len(o.Drift) == 0 && err != nil {
 		o.ServedFingerprint = served.Fingerprint
 	}
@@ -150,7 +150,7 @@ func (s Slot) drift(found snapshot, held Material, decoded error, chain []*x509.
 func filesHash(slots []Slot, m Material) string {
 	sum := sha256.New()
 	for _, slot := range slots {
-		_, _ = sum.Write(publicPart(slot, slot.Format.Parts().certificates(m.Chain)))
+		_, _ = sum.Write(publicPart(slot, slot.Format.Parts().certificates(slot.of(m).Chain)))
 	}
 	return hex.EncodeToString(sum.Sum(nil))
 }
@@ -173,7 +173,7 @@ func publicPart(slot Slot, certificates []*x509.Certificate) []byte {
 func installed(slots []Slot, m Material) []*x509.Certificate {
 	for _, slot := range slots {
 		if slot.Format.Parts().Chain {
-			return m.Chain
+			return onWire(slots, m.Chain)
 		}
 	}
 	return m.Chain[:1]

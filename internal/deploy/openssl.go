@@ -3,7 +3,6 @@ package deploy
 import (
 	"context"
 	"crypto"
-	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
+	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
 
 // A private key that was made on a machine stays there: what has to be known of
@@ -75,7 +75,7 @@ func publicKey(ctx context.Context, machine transport.Transport, path string) (c
 	if block == nil || block.Type != "PUBLIC KEY" {
 		return nil, errNotOneKey
 	}
-	public, err := x509.ParsePKIXPublicKey(block.Bytes)
+	public, err := pki.ParsePublicKey(block.Bytes)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNotOneKey, err)
 	}

@@ -17,7 +17,7 @@ func pendingPath(path string) string { return path + ".next" }
 // resident reports whether a slot's key stays on the machine in this job: none
 // was given, and the file holds nothing else.
 func (j Job) resident(s Slot) bool {
-	return j.Material.Key.Empty() && s.Format.Parts() == (Parts{Key: true}) && !windows(s.Path)
+	return s.of(j.Material).Key.Empty() && s.Format.Parts() == (Parts{Key: true}) && !windows(s.Path)
 }
 
 // look finds out what a slot's file is; that of a resident key is not read.
@@ -44,7 +44,7 @@ func lookFromAfar(ctx context.Context, machine transport.Transport, path string)
 // settleKey decides what becomes of a file with a resident key: it holds the
 // certificate's key already, or a key that waits beside it does.
 func (d *deployment) settleKey(ctx context.Context, f *file) error {
-	machine, leaf := d.job.Machine, d.job.Material.Chain[0]
+	machine, leaf := d.job.Machine, f.of(d.job.Material).Chain[0]
 	want := pki.PublicHash(leaf.PublicKey)
 	waiting, err := lookFromAfar(ctx, machine, pendingPath(f.Path))
 	if err != nil {
@@ -122,7 +122,7 @@ func (d *deployment) put(ctx context.Context, s snapshot, path string, attribute
 func (o *Observation) lookAtKey(ctx context.Context, job Job, slot Slot) {
 	info, err := job.Machine.Stat(ctx, slot.Path)
 	s := snapshot{exists: err == nil, info: info, at: slot.Path}
-	switch wrong := fits(ctx, job.Machine, s, pki.PublicHash(job.Material.Chain[0].PublicKey)); {
+	switch wrong := fits(ctx, job.Machine, s, pki.PublicHash(slot.of(job.Material).Chain[0].PublicKey)); {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		o.Warnings = append(o.Warnings, fmt.Sprintf("The file %s could not be looked at: %v.", slot.Path, err))
 	case unknowable(wrong):

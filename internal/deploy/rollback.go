@@ -104,7 +104,7 @@ func (d *deployment) revive(ctx context.Context) error {
 func (d *deployment) proveOld(ctx context.Context, within time.Duration) (string, error) {
 	old := map[string]bool{}
 	for _, served := range d.witness.served {
-		old[served.Fingerprint] = true
+		served.known(old)
 	}
 	for _, f := range d.files {
 		if held, err := f.Format.Decode(f.before.data); err == nil && f.Format.Parts().Leaf {

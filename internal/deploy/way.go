@@ -18,6 +18,7 @@ import (
 type Way struct {
 	StartTLS StartTLS
 	Dialer   transport.Dialer // connects instead of this machine
+	TLCP     bool             // as servers with a pair of SM2 speak; they have no other kind
 	// Key is the kind of key whose certificate is asked for: a server can have one
 	// for each. Unknown is any.
 	Key x509.PublicKeyAlgorithm
@@ -49,7 +50,7 @@ func (w Way) probe(ctx context.Context, endpoint Endpoint) (Served, error) {
 // TLS 1.3 alone the one certificate it sends is all there is to see.
 func (w Way) Inspect(ctx context.Context, endpoint Endpoint) (Served, error) {
 	served, err := w.shake(ctx, endpoint, &tls.Config{})
-	if err != nil || w.Key == x509.UnknownPublicKeyAlgorithm || suitesOf(served.Chain[0].PublicKeyAlgorithm) == suitesOf(w.Key) {
+	if err != nil || w.TLCP || w.Key == x509.UnknownPublicKeyAlgorithm || suitesOf(served.Chain[0].PublicKeyAlgorithm) == suitesOf(w.Key) {
 		return served, err
 	}
 	other, err := w.shake(ctx, endpoint, &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: suites(w.Key)}) //nolint:gosec // asks what is served there, see above
@@ -100,6 +101,14 @@ func (w Way) shake(ctx context.Context, endpoint Endpoint, config *tls.Config) (
 	defer func() { _ = raw.Close() }()
 	if err := w.StartTLS.begin(ctx, raw); err != nil {
 		return Served{}, fmt.Errorf("%s: %w", endpoint.Address, err)
+	}
+	if w.TLCP {
+		served, err := inspectTLCP(ctx, raw, endpoint.ServerName)
+		served.Address = endpoint.Address
+		if err != nil {
+			err = errors.Join(ctx.Err(), fmt.Errorf("TLCP handshake with %s (server name %q): %w", endpoint.Address, endpoint.ServerName, err))
+		}
+		return served, err
 	}
 	served, err := inspect(ctx, raw, endpoint.ServerName, config)
 	if err != nil {

@@ -114,7 +114,7 @@ func (w *witness) proveOld(ctx context.Context, patience, steady time.Duration, 
 	proof.Timeout = min(patience, max(proof.Timeout, shortestRollbackProof))
 	proof.Steady = steady
 	served, err := Prove(ctx, proof, func(s Served) error {
-		if !old[s.Fingerprint] {
+		if !s.isOneOf(old) {
 			return fmt.Errorf("%w: %s serves %s", ErrOtherServed, s.Address, describe(s.Chain[0]))
 		}
 		return nil

@@ -103,6 +103,8 @@ func (l *Lab) person(act, id, words string) error {
 	switch act {
 	case "upload-letter":
 		return l.Commercial.UploadLetter(id)
+	case "publish-records":
+		return l.Commercial.PublishRecords(id)
 	case "renew":
 		_, err := l.Commercial.Renew(id)
 		return err
@@ -111,5 +113,5 @@ func (l *Lab) person(act, id, words string) error {
 	case "refund":
 		return l.Commercial.Refund(id)
 	}
-	return fmt.Errorf("nobody at the commercial CA can %q: it is upload-letter, renew, reject or refund", act)
+	return fmt.Errorf("nobody at the commercial CA can %q: it is upload-letter, publish-records, renew, reject or refund", act)
 }

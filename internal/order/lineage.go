@@ -12,11 +12,13 @@ import (
 
 // Generation is one certificate of a lineage.
 type Generation struct {
-	Fingerprint string    `json:"fingerprint"`
-	KeyID       string    `json:"key_id,omitempty"`
-	Journal     string    `json:"journal,omitempty"` // key of its intent; empty for an imported one
-	Issuer      string    `json:"issuer,omitempty"`
-	NotAfter    time.Time `json:"not_after"`
+	Fingerprint string `json:"fingerprint"`
+	KeyID       string `json:"key_id,omitempty"`
+	// EncryptionKeyID is the key of the other certificate of an SM2 pair.
+	EncryptionKeyID string    `json:"encryption_key_id,omitempty"`
+	Journal         string    `json:"journal,omitempty"` // key of its intent; empty for an imported one
+	Issuer          string    `json:"issuer,omitempty"`
+	NotAfter        time.Time `json:"not_after"`
 }
 
 // Lineage is the record of all certificates that one owner has had.
@@ -103,13 +105,15 @@ func Prune(ctx context.Context, keeper Keeper, id string, keep int) error {
 		changed := false
 		for n := range cut {
 			g := &l.Generations[n]
-			if g.KeyID == "" || slices.ContainsFunc(used, func(u Generation) bool { return u.KeyID == g.KeyID }) {
-				continue
+			for _, id := range []*string{&g.KeyID, &g.EncryptionKeyID} {
+				if *id == "" || slices.ContainsFunc(used, func(u Generation) bool { return u.KeyID == *id || u.EncryptionKeyID == *id }) {
+					continue
+				}
+				if err := keeper.Delete(ctx, keyKey(*id)); err != nil {
+					return false, fmt.Errorf("delete private key %s: %w", *id, err)
+				}
+				*id, changed = "", true
 			}
-			if err := keeper.Delete(ctx, keyKey(g.KeyID)); err != nil {
-				return false, fmt.Errorf("delete private key %s: %w", g.KeyID, err)
-			}
-			g.KeyID, changed = "", true
 		}
 		old := max(len(l.Generations)-max(keep, keptJournals), 0)
 		for _, g := range l.Generations[:old] {

@@ -64,3 +64,21 @@ func TestPrune_keepsTheNewestKeysAndWhatAStateNeeds(t *testing.T) {
 		t.Errorf("%+v, %v; want the 5 newest", l, err)
 	}
 }
+
+func TestPrune_dropsBothKeysOfAPair(t *testing.T) {
+	keeper := newMemory()
+	for n := range 3 {
+		g := Generation{Fingerprint: fmt.Sprintf("f%d", n), KeyID: fmt.Sprintf("signing%d", n), EncryptionKeyID: fmt.Sprintf("encryption%d", n)}
+		keeper.values["keys/"+g.KeyID], keeper.values["keys/"+g.EncryptionKeyID] = []byte("k"), []byte("k")
+		if err := AddGeneration(t.Context(), keeper, "l", g); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Prune(t.Context(), keeper, "l", 1); err != nil {
+		t.Fatal(err)
+	}
+	delete(keeper.values, "lineages/l")
+	if left := slices.Sorted(maps.Keys(keeper.values)); !slices.Equal(left, []string{"keys/encryption2", "keys/signing2"}) {
+		t.Errorf("left %q, want the keys of the newest pair", left)
+	}
+}

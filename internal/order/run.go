@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 
@@ -168,8 +167,11 @@ func (r *Runner) open(ctx context.Context, w Wish) (Journal, error) {
 // and is what was ordered. It may have expired since; who follows generations
 // needs it then.
 func (r *Runner) usable(ctx context.Context, j Journal, w Wish) (bool, error) {
-	if j.KeyID != "" {
-		_, err := LoadKey(ctx, r.Keeper, j.KeyID)
+	for _, id := range []string{j.KeyID, j.EncryptionKeyID} {
+		if id == "" {
+			continue
+		}
+		_, err := LoadKey(ctx, r.Keeper, id)
 		if errors.Is(err, fs.ErrNotExist) {
 			return false, nil
 		}
@@ -291,7 +293,8 @@ func (r *Runner) finish(ctx context.Context, j Journal) (Journal, error) {
 		return j, errors.Join(fmt.Errorf("%w for %s: %s", ErrRejected, j.Names(), j.Detail), err, r.withdraw(ctx, &j))
 	}
 	if err := CheckIssued(j, r.Now()); err != nil {
-		j.Status, j.Detail, j.Certificate = StatusRejected, err.Error(), nil
+		j.Status, j.Detail = StatusRejected, err.Error()
+		j.Certificate, j.Encryption = nil, nil
 		j.Failures, j.LastFailure = j.Failures+1, r.Now().UTC()
 		return j, errors.Join(err, r.save(context.WithoutCancel(ctx), j), r.withdraw(ctx, &j))
 	}
@@ -306,7 +309,7 @@ func (r *Runner) record(ctx context.Context, j Journal) {
 	chain, err := pki.ParseCertificates(j.Certificate)
 	if err == nil {
 		err = AddGeneration(context.WithoutCancel(ctx), r.Keeper, j.Lineage, Generation{
-			Fingerprint: pki.Fingerprint(chain[0]), KeyID: j.KeyID, Journal: j.Intent.Key(),
+			Fingerprint: pki.Fingerprint(chain[0]), KeyID: j.KeyID, EncryptionKeyID: j.EncryptionKeyID, Journal: j.Intent.Key(),
 			Issuer: j.Intent.Issuer, NotAfter: chain[0].NotAfter,
 		})
 	}
@@ -351,40 +354,6 @@ func (r *Runner) save(ctx context.Context, j Journal) error {
 	}
 	if err := r.Keeper.Put(ctx, journalKey(j.Intent), text); err != nil {
 		return fmt.Errorf("save the journal of the order for %s: %w", j.Names(), err)
-	}
-	return nil
-}
-
-// CheckIssued tells whether the certificate in a journal is what was ordered:
-// the key and names of the request, not expired, and a chain in order. It may
-// begin in the future: more clocks are slow than CAs early. The error wraps
-// ErrUnacceptable.
-func CheckIssued(j Journal, now time.Time) error {
-	chain, err := pki.ParseCertificates(j.Certificate)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrUnacceptable, err)
-	}
-	leaf := chain[0]
-	if err := checkOrdered(leaf, j); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnacceptable, err)
-	}
-	if err := pki.CheckChain(chain); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnacceptable, err)
-	}
-	if !now.Before(leaf.NotAfter) {
-		return fmt.Errorf("%w: it expired on %s (now is %s)", ErrUnacceptable, leaf.NotAfter, now)
-	}
-	return nil
-}
-
-// checkOrdered holds a certificate against the signing request; without one,
-// since the CA made the key, against the names.
-func checkOrdered(leaf *x509.Certificate, j Journal) error {
-	if len(j.Request) > 0 {
-		return pki.CheckIssued(leaf, j.Request)
-	}
-	if got, want := pki.NameSet(pki.Names(leaf)), pki.NameSet(j.Intent.Names); !slices.Equal(got, want) {
-		return fmt.Errorf("it is for %q, ordered was %q", got, want)
 	}
 	return nil
 }

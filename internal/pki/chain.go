@@ -72,7 +72,7 @@ func CheckChain(chain []*x509.Certificate) error {
 		return ErrNoCertificate
 	}
 	for i, c := range chain[:len(chain)-1] {
-		if c.CheckSignatureFrom(chain[i+1]) == nil {
+		if signedBy(c, chain[i+1]) == nil {
 			continue
 		}
 		if _, err := OrderChain(chain); err == nil {
@@ -90,14 +90,14 @@ func selfSigned(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, c.R
 
 func signsAnother(c *x509.Certificate, pool []*x509.Certificate) bool {
 	return slices.ContainsFunc(pool, func(other *x509.Certificate) bool {
-		return !other.Equal(c) && other.CheckSignatureFrom(c) == nil
+		return !other.Equal(c) && signedBy(other, c) == nil
 	})
 }
 
 func issuersOf(c *x509.Certificate, pool []*x509.Certificate) []*x509.Certificate {
 	var issuers []*x509.Certificate
 	for _, candidate := range pool {
-		if !candidate.Equal(c) && c.CheckSignatureFrom(candidate) == nil {
+		if !candidate.Equal(c) && signedBy(c, candidate) == nil {
 			issuers = append(issuers, candidate)
 		}
 	}

@@ -16,6 +16,8 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+
+	"github.com/emmansun/gmsm/sm2"
 )
 
 // Algorithm names a key type and size the way configuration spells it.
@@ -30,11 +32,12 @@ const (
 	ECDSAP256 Algorithm = "ECDSA_P256"
 	ECDSAP384 Algorithm = "ECDSA_P384"
 	Ed25519   Algorithm = "ED25519"
+	SM2       Algorithm = "SM2" // for CAs of GB/T 20518
 )
 
 // Algorithms lists what GenerateKey accepts, the default first.
 func Algorithms() []Algorithm {
-	return []Algorithm{ECDSAP256, ECDSAP384, RSA2048, RSA3072, RSA4096, RSA8192, Ed25519}
+	return []Algorithm{ECDSAP256, ECDSAP384, RSA2048, RSA3072, RSA4096, RSA8192, Ed25519, SM2}
 }
 
 // ErrNoKey says that a PEM text holds no private key.
@@ -75,6 +78,8 @@ func GenerateKey(a Algorithm) (Key, error) {
 		signer, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	case Ed25519:
 		_, signer, err = ed25519.GenerateKey(rand.Reader)
+	case SM2:
+		signer, err = sm2.GenerateKey(rand.Reader)
 	default:
 		return Key{}, fmt.Errorf("unknown key algorithm %q, use one of %q", a, Algorithms())
 	}
@@ -100,11 +105,17 @@ func ParseKey(text []byte) (Key, error) {
 		var err error
 		switch block.Type {
 		case "PRIVATE KEY":
-			parsed, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+			if parsed, err = x509.ParsePKCS8PrivateKey(block.Bytes); err != nil {
+				parsed, err = parseSM2PKCS8(block.Bytes)
+			}
 		case "RSA PRIVATE KEY":
 			parsed, err = x509.ParsePKCS1PrivateKey(block.Bytes)
 		case "EC PRIVATE KEY":
-			parsed, err = x509.ParseECPrivateKey(block.Bytes)
+			if parsed, err = x509.ParseECPrivateKey(block.Bytes); err != nil {
+				parsed, err = parseSM2EC(block.Bytes, false)
+			}
+		case "SM2 PRIVATE KEY":
+			parsed, err = parseSM2EC(block.Bytes, true)
 		default:
 			continue
 		}
@@ -136,11 +147,18 @@ func (k Key) PEM() ([]byte, error) {
 	if k.Empty() {
 		return nil, ErrNoKey
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(k.reveal())
+	der, err := marshalPKCS8(k.reveal())
 	if err != nil {
 		return nil, fmt.Errorf("encode %s key: %w", k.Algorithm(), err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+}
+
+func marshalPKCS8(signer crypto.Signer) ([]byte, error) {
+	if key, ok := signer.(*sm2.PrivateKey); ok {
+		return marshalSM2(key)
+	}
+	return x509.MarshalPKCS8PrivateKey(signer)
 }
 
 // Algorithm names the key's type and size; empty for one GenerateKey does not
@@ -155,6 +173,9 @@ func (k Key) Algorithm() Algorithm {
 // AlgorithmOf names the type and size of a public key; empty for one
 // GenerateKey does not make.
 func AlgorithmOf(public crypto.PublicKey) Algorithm {
+	if IsSM2(public) {
+		return SM2
+	}
 	var a Algorithm
 	switch p := public.(type) {
 	case *rsa.PublicKey:
@@ -182,7 +203,7 @@ func (k Key) Hash() string {
 // PublicHash is Key.Hash of the key with this public part; empty for a type that
 // no certificate has.
 func PublicHash(public crypto.PublicKey) string {
-	der, err := x509.MarshalPKIXPublicKey(public)
+	der, err := marshalPublic(public)
 	if err != nil {
 		return ""
 	}

@@ -21,6 +21,8 @@ var (
 	ErrKeystorePassword = errors.New("the keystore has another password")
 	// ErrNoEntry says that a keystore has no private key under the alias.
 	ErrNoEntry = errors.New("the keystore has no private key under the alias")
+	// ErrSM2Keystore says that keystores are not written with SM2.
+	ErrSM2Keystore = errors.New("an SM2 key does not go into a PKCS#12 or JKS keystore: the servers that read one do not use it; take PEM files")
 )
 
 // KeystoreKind is a file format for private keys under aliases.
@@ -68,6 +70,8 @@ func WriteKeystore(kind KeystoreKind, held []byte, password string, entry Keysto
 		return nil, ErrNoKey
 	case len(entry.Chain) == 0:
 		return nil, ErrNoCertificate
+	case entry.Key.Algorithm() == SM2:
+		return nil, ErrSM2Keystore
 	case kind == JKS:
 		return writeJKS(held, password, entry)
 	}

@@ -18,6 +18,9 @@ var ErrPKCS7 = errors.New("not a PKCS#7 bundle of certificates")
 func EncodePKCS7(certificates ...*x509.Certificate) ([]byte, error) {
 	var all []byte
 	for _, c := range certificates {
+		if IsSM2(c.PublicKey) {
+			return nil, fmt.Errorf("%w: it is not written with certificates of SM2; take PEM", ErrPKCS7)
+		}
 		all = append(all, c.Raw...)
 	}
 	der, err := pkcs7.DegenerateCertificate(all)

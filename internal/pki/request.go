@@ -30,7 +30,11 @@ func NewRequest(key Key, names []string, subject Subject, mustStaple bool) ([]by
 			Value: []byte{0x30, 0x03, 0x02, 0x01, 0x05}, // SEQUENCE { INTEGER 5 }
 		}}
 	}
-	der, err := x509.CreateCertificateRequest(rand.Reader, template, key.Signer())
+	create := func() ([]byte, error) { return x509.CreateCertificateRequest(rand.Reader, template, key.Signer()) }
+	if key.Algorithm() == SM2 {
+		create = func() ([]byte, error) { return newSM2Request(key, template) }
+	}
+	der, err := create()
 	if err != nil {
 		return nil, fmt.Errorf("create signing request for %q: %w", names, err)
 	}
@@ -44,11 +48,11 @@ func ParseRequest(text []byte) (*x509.CertificateRequest, error) {
 	if block == nil || (block.Type != "CERTIFICATE REQUEST" && block.Type != "NEW CERTIFICATE REQUEST") {
 		return nil, ErrNoRequest
 	}
-	request, err := x509.ParseCertificateRequest(block.Bytes)
+	request, err := parseRequest(block.Bytes)
 	if err != nil {
 		return nil, fmt.Errorf("parse signing request: %w", err)
 	}
-	if err := request.CheckSignature(); err != nil {
+	if err := checkRequest(request); err != nil {
 		return nil, fmt.Errorf("signing request: %w", err)
 	}
 	return request, nil
@@ -69,7 +73,7 @@ func RequestNames(request *x509.CertificateRequest) []string {
 // CheckIssued tells whether a certificate is what a signing request in DER
 // asked for: the same public key, and exactly the same names and addresses.
 func CheckIssued(certificate *x509.Certificate, request []byte) error {
-	asked, err := x509.ParseCertificateRequest(request)
+	asked, err := parseRequest(request)
 	if err != nil {
 		return fmt.Errorf("parse signing request: %w", err)
 	}

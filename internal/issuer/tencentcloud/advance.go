@@ -369,7 +369,7 @@ func told(j order.Journal) string {
 	return hex.EncodeToString(sum[:enough])
 }
 
-// take downloads the certificate, and the key where the CA made it.
+// take downloads the certificate, and the keys that the CA made.
 func (i *Issuer) take(ctx context.Context, j order.Journal, found *detail) (order.Journal, error) {
 	chain := []byte(value(found.CertificatePublicKey))
 	if _, err := pki.ParseCertificates(chain); err != nil {
@@ -387,6 +387,10 @@ func (i *Issuer) take(ctx context.Context, j order.Journal, found *detail) (orde
 		if err := order.StoreKey(ctx, i.keeper, j.KeyID, key); err != nil {
 			return j, err
 		}
+	}
+	j, err := i.takePair(ctx, j, found)
+	if err != nil {
+		return j, err
 	}
 	j.Certificate = chain
 	j.Obligations, j.Wait = nil, 0
@@ -413,7 +417,7 @@ func requestPEM(der []byte) string {
 // keyAtCA are the API's names of a key that the CA makes.
 func keyAtCA(algorithm pki.Algorithm, product Product) (kind, parameter string) {
 	switch {
-	case product.SM2:
+	case product.SM2, algorithm == pki.SM2:
 		return "SM2", ""
 	case algorithm == pki.RSA2048:
 		return "RSA", "2048"

@@ -75,8 +75,12 @@ type certificate struct {
 	deleted, hidden, rejected bool // hidden: not found by its tags yet
 }
 
-// auth is one validation record.
-type auth struct{ key, value, domain, sub, kind string }
+// auth is one validation record; shown is one that a person has written into
+// DNS where no resolver here looks.
+type auth struct {
+	key, value, domain, sub, kind string
+	shown                         bool
+}
 
 const (
 	validationTime = 7 * day

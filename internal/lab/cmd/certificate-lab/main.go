@@ -31,7 +31,7 @@ Usage:
   certificate-lab reload                           in a lab: the web server takes its files over
   certificate-lab served HOST:PORT NAME            show the certificate a server serves
   certificate-lab later DURATION                   in a lab with -commercial-ca: move its clocks ahead, as by 24h
-  certificate-lab person ACT ID [WORDS]            … somebody there acts: upload-letter, renew, reject or refund
+  certificate-lab person ACT ID [WORDS]            … somebody there acts: upload-letter, publish-records, renew, reject or refund
   certificate-lab ledger                           … show what was charged
 
 A lab is an ACME CA (Pebble), the DNS responder certificate-dns for the zone
