@@ -208,7 +208,7 @@ func TestRejected_otherContactIsSubmitted(t *testing.T) {
 	w := newWorld(t)
 	wish := renewal("securesite-ov", "", "www.ov.test")
 	wish.Intent.Options.Purchase.Source = tencentcloud.SourceBalance
-	wish.Supplies.Contact = map[string]string{"organization": "Exmaple Ltd.", "admin_first_name": "Wei", "admin_phone": "1", "admin_email": "a@ov.test"}
+	wish.Supplies.Contact = map[string]string{"organization": "Wrong Ltd.", "admin_first_name": "Wei", "admin_phone": "1", "admin_email": "a@ov.test"}
 	j := w.must(wish, order.StatusAwaitingDocument)
 	if err := w.Commercial.Reject(j.OrderID, "公司名称不正确"); err != nil {
 		t.Fatal(err)
