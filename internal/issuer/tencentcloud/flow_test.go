@@ -32,8 +32,9 @@ func state(j order.Journal, kind string) string {
 // person is a validation that writes no records: somebody does by hand.
 type person struct{}
 
-func (person) Type() string                                       { return challenge.DNS01 }
-func (person) Present(context.Context, []challenge.Record) error  { return errors.New("nobody writes") }
+func (person) Type() string                                      { return challenge.DNS01 }
+func (person) Present(context.Context, []challenge.Record) error { return errors.New("nobody writes") }
+
 func (person) Withdraw(context.Context, []challenge.Record) error { return errors.New("nobody writes") }
 
 // byHand is an apply of a configuration whose validation writes no CNAMEs.
@@ -207,7 +208,7 @@ func TestRejected_otherContactIsSubmitted(t *testing.T) {
 	w := newWorld(t)
 	wish := renewal("securesite-ov", "", "www.ov.test")
 	wish.Intent.Options.Purchase.Source = tencentcloud.SourceBalance
-	wish.Supplies.Contact = map[string]string{"organization": "Exmaple Ltd.", "admin_first_name": "Wei", "admin_phone": "1", "admin_email": "a@ov.test"}
+	wish.Supplies.Contact = map[string]string{"organization": "Sample Ltd.", "admin_first_name": "Wei", "admin_phone": "1", "admin_email": "a@ov.test"}
 	j := w.must(wish, order.StatusAwaitingDocument)
 	if err := w.Commercial.Reject(j.OrderID, "公司名称不正确"); err != nil {
 		t.Fatal(err)
