@@ -247,6 +247,26 @@ func TestInformation_refusedIsSaidInTheCAsWords(t *testing.T) {
 	w.charged(1)
 }
 
+// People are not waited for, however long an apply may take.
+func TestWait_isNotForPeople(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	company, manager := w.Commercial.AddCompany("Example Ltd.", false)
+	for product, test := range map[string]struct {
+		pid  uint64
+		want order.Status
+	}{"securesite-ov": {1018580, order.StatusAwaitingDocument}, "wotrus-ov": {1004164, order.StatusOrganizationReview}} {
+		name := product + ".wait.test"
+		wish := renewal(product, w.old(test.pid, 20, company, manager, name), name)
+		wish.Wait = 30 * time.Minute
+		began := time.Now()
+		w.must(wish, test.want)
+		if took := time.Since(began); took > 20*time.Second {
+			t.Errorf("%s: an apply took %s", product, took)
+		}
+	}
+}
+
 // The journal knows of an order that the CA deleted.
 func TestOrder_deletedAtTheCA(t *testing.T) {
 	t.Parallel()
