@@ -301,6 +301,9 @@ func TestOrder_destroyedAndCreatedAgain(t *testing.T) {
 	}
 	w.Commercial.Advance(time.Hour)
 	again := w.must(wish, order.StatusIssued)
+	if lineage, err := order.LoadLineage(t.Context(), w.store, j.Lineage); err != nil || lineage.Released || len(lineage.Generations) != 1 {
+		t.Errorf("lineage %+v (%v), want one that is owned again", lineage, err)
+	}
 	if again.OrderID != j.OrderID || again.KeyID != j.KeyID {
 		t.Errorf("order %s with key %s, want %s with %s", again.OrderID, again.KeyID, j.OrderID, j.KeyID)
 	}
