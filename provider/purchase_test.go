@@ -273,6 +273,7 @@ func TestAccPurchase_refusesBadInputInThePlan(t *testing.T) {
 		"an unknown source":            {bought("www.paid.test", good+"\nsource = \"cash\""), "source"},
 		"nothing to buy":               {strings.Replace(bought("www.paid.test", ""), "  purchase = {\n\n  }\n", "", 1), "say in purchase what"},
 		"an issuer that sells nothing": {strings.Replace(bought("www.paid.test", good), "tencentcloud = {}", "acme = {}", 1), "takes no money"},
+		"issuers that sell and do not": {strings.NewReplacer("tencentcloud = {} }", "tencentcloud = {} }, other = { acme = {} }", "domains ", "issuers = [\"tencent\", \"other\"]\n  domains ").Replace(bought("www.paid.test", good)), "takes no money"},
 		"half a credential":            {strings.Replace(bought("www.paid.test", good), "tencentcloud = {}", "tencentcloud = { secret_id = \"a\" }", 1), "set both"},
 		"a URL with a path":            {strings.Replace(bought("www.paid.test", good), "tencentcloud = {}", "tencentcloud = { url = \"https://a.test/b\" }", 1), "no URL of the API"},
 	} {
