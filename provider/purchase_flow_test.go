@@ -392,10 +392,12 @@ func TestAccPurchase_refusesWhatIsNotSoldInThatWay(t *testing.T) {
 	with := func(old, replacement string) string {
 		return strings.Replace(bought("www.paid.test", good), old, replacement, 1)
 	}
+	both := strings.NewReplacer("tencentcloud = {} }", "tencentcloud = {} }, other = { acme = {} }", "domains ", "issuers = [\"tencent\", \"other\"]\n  domains ")
 	for sentence, test := range map[string]struct{ config, want string }{
-		"a product without points":             {of("cfca-ov-multi", ""), `choose\s+the\s+other\s+one`},
-		"a product for points alone":           {of("dnspod-sm2-ev", "source = \"balance\""), `choose\s+the\s+other\s+one`},
-		"points at the international endpoint": {with("tencentcloud = {}", "tencentcloud = { url = \"https://ssl.intl.tencentcloudapi.com\" }"), `does\s+not\s+sell\s+for\s+points`},
+		"one issuer sells and the other one does not": {both.Replace(bought("www.paid.test", good)), `takes\s+no\s+money`},
+		"a product without points":                    {of("cfca-ov-multi", ""), `choose\s+the\s+other\s+one`},
+		"a product for points alone":                  {of("dnspod-sm2-ev", "source = \"balance\""), `choose\s+the\s+other\s+one`},
+		"points at the international endpoint":        {with("tencentcloud = {}", "tencentcloud = { url = \"https://ssl.intl.tencentcloudapi.com\" }"), `does\s+not\s+sell\s+for\s+points`},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			s.test(t, resource.TestStep{Config: test.config, PlanOnly: true, ExpectError: regexp.MustCompile(test.want)})
