@@ -41,7 +41,7 @@ func (r *deploymentResource) Delete(ctx context.Context, request resource.Delete
 	var m deploymentModel
 	response.Diagnostics.Append(request.State.Get(ctx, &m)...)
 	how, ok := m.withdrawal()
-	if response.Diagnostics.HasError() || !ok {
+	if response.Diagnostics.HasError() || !ok || m.Certificate.IsNull() { // nothing was deployed
 		return
 	}
 	hosts, err := m.machines(ctx, r.services.transports)

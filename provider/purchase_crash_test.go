@@ -123,6 +123,34 @@ func TestCrash_atAnyRequestOfAnOrderFromTheBalance(t *testing.T) {
 	}
 }
 
+// From the second day of the window on each plan tells of a paid renewal that is
+// not finished.
+func TestReminder_ofAPaidRenewal(t *testing.T) {
+	t.Parallel()
+	c := newBuyer(t, paidConfig)
+	later := func(by string) {
+		t.Helper()
+		if err := lab.Later(t.Context(), c.ControlURL, by); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const reminder = "A renewal is still open"
+	c.must(0, "apply", "-auto-approve")
+	later("1h")
+	c.must(0, "apply", "-auto-approve")
+	later("4081h") // 170 of 200 days
+	c.must(0, "apply", "-auto-approve")
+	c.status("issuing")
+	if output := c.must(0, "plan", "-detailed-exitcode"); strings.Contains(output, reminder) {
+		t.Errorf("reminded on the first day\n%s", output)
+	}
+	c.Commercial.Break(tencentsim.Fault{Action: "DescribeCertificateDetail", Before: true, Answer: tencentsim.BadGateway})
+	later("72h")
+	if output := c.must(0, "plan", "-detailed-exitcode"); !strings.Contains(output, reminder) || !strings.Contains(output, "the CA did not say") && !strings.Contains(output, "The CA did not say") {
+		t.Errorf("no reminder on the third day\n%s", output)
+	}
+}
+
 // Two machines want the same renewal at once: it is paid for once.
 func TestTwoMachines_payOnce(t *testing.T) {
 	t.Parallel()

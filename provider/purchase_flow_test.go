@@ -115,7 +115,6 @@ func TestAccPurchase_carriesDaysOverWithinTheCaps(t *testing.T) {
 	s := newShop(t)
 	start := time.Date(2025, 2, 1, 12, 0, 0, 0, time.UTC)
 	s.later(time.Until(start))()
-	s.environment["CERTIFICATE_CLOCK_OFFSET"] = ""
 	common := "product = \"dnspod-dv\"\naccept_charges = true\ncontact = { contact_email = \"ops@cap.test\" }"
 	first, then := bought("www.cap.test", common+"\nsource = \"balance\""), bought("www.cap.test", common)
 	carried := func(days string) resource.TestCheckFunc {
@@ -380,4 +379,29 @@ func TestAccPurchase_stateThatIsBehindFollows(t *testing.T) {
 	s.test(t, issue...) // and loses the state
 	s.test(t, resource.TestStep{Config: config, Check: resource.ComposeTestCheckFunc(stands("issued"), resource.TestCheckResourceAttr(www, "generation", "2"))})
 	s.charged(2)
+}
+
+// What an issuer does not sell in this way is refused in the plan.
+func TestAccPurchase_refusesWhatIsNotSoldInThatWay(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	good := "product = \"dnspod-dv\"\naccept_charges = true"
+	of := func(product, more string) string {
+		return bought("www.paid.test", "product = \""+product+"\"\naccept_charges = true\n"+more)
+	}
+	with := func(old, replacement string) string {
+		return strings.Replace(bought("www.paid.test", good), old, replacement, 1)
+	}
+	both := strings.NewReplacer("tencentcloud = {} }", "tencentcloud = {} }, other = { acme = {} }", "domains ", "issuers = [\"tencent\", \"other\"]\n  domains ")
+	for sentence, test := range map[string]struct{ config, want string }{
+		"one issuer sells and the other one does not": {both.Replace(bought("www.paid.test", good)), `takes\s+no\s+money`},
+		"a product without points":                    {of("cfca-ov-multi", ""), `choose\s+the\s+other\s+one`},
+		"a product for points alone":                  {of("dnspod-sm2-ev", "source = \"balance\""), `choose\s+the\s+other\s+one`},
+		"points at the international endpoint":        {with("tencentcloud = {}", "tencentcloud = { url = \"https://ssl.intl.tencentcloudapi.com\" }"), `does\s+not\s+sell\s+for\s+points`},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			s.test(t, resource.TestStep{Config: test.config, PlanOnly: true, ExpectError: regexp.MustCompile(test.want)})
+		})
+	}
+	s.charged(0)
 }

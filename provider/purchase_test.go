@@ -213,6 +213,44 @@ func TestAccPurchase_importsByNumber(t *testing.T) {
 	s.charged(1)
 }
 
+func TestAccPurchase_importOfAnOpenOrderIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	old := s.old(tencentsim.Seed{PID: 1013949, Names: []string{"www.paid.test"}}, 20)
+	id, err := s.Commercial.Renew(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := bought("www.paid.test", "source = \"adopt\"\norder_id = \""+id+"\"")
+	s.test(t,
+		resource.TestStep{
+			Config: config, ResourceName: www, ImportState: true, ImportStateId: "certificate:tencent/" + id,
+			ExpectError: regexp.MustCompile(`is\s+not\s+issued;\s+take\s+its\s+order`),
+		},
+		resource.TestStep{
+			Config: config, ResourceName: www, ImportState: true, ImportStateId: "certificate:tencent/mistyped",
+			ExpectError: regexp.MustCompile(`does\s+not\s+exist`),
+		},
+		resource.TestStep{Config: config, Check: stands("issuing")},
+		resource.TestStep{PreConfig: s.later(time.Hour), Config: config, Check: stands("issued")},
+	)
+}
+
+// An import knows that the certificate goes on without a payment.
+func TestAccPurchase_importsAServiceOfSeveralYears(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	id := s.old(tencentsim.Seed{PID: 1013949, Names: []string{"www.paid.test"}, Years: 3}, 40)
+	config := bought("www.paid.test", `product = "dnspod-dv"`+"\n"+`accept_charges = true`)
+	s.test(t,
+		resource.TestStep{Config: config, ResourceName: www, ImportState: true, ImportStateId: "certificate:tencent/" + id, ImportStatePersist: true},
+		resource.TestStep{Config: config, Check: stands("issued")},
+		resource.TestStep{PreConfig: s.later(12 * wholeDay), Config: config, Check: stands("issuing")},
+		resource.TestStep{PreConfig: s.later(time.Hour), Config: config, Check: resource.ComposeTestCheckFunc(stands("issued"), resource.TestCheckResourceAttr(www, "generation", "2"))},
+	)
+	s.charged(0)
+}
+
 func TestAccPurchase_refusesBadInputInThePlan(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -89,6 +90,17 @@ func (r *renewalResource) cancel(ctx context.Context, m renewalModel, diags *dia
 		return
 	}
 	diags.AddAttributeWarning(at, "The order was cancelled", fmt.Sprintf("%s: the order %s is cancelled. The money comes back through the console only.", names, j.OrderID))
+}
+
+// remindOpen reminds people of a renewal whose order has not been finished by the
+// day they should hear of it.
+func (r *renewalResource) remindOpen(m renewalModel, w wanted, diags *diag.Diagnostics) {
+	at, err := time.Parse(time.RFC3339, m.ReminderAt.ValueString())
+	if err != nil || m.Certificate.IsNull() || r.services.now().Before(at) {
+		return
+	}
+	diags.AddWarning("A renewal is still open", fmt.Sprintf("%s: its order is %s (%s), and the certificate in force expires on %s. See obligations for who has to act.",
+		strings.Join(w.names, ", "), strings.ReplaceAll(m.Status.ValueString(), "_", " "), m.StatusReason.ValueString(), m.NotAfter.ValueString()))
 }
 
 // keepsCompany refuses another company for a renewal: to the CA that is a new

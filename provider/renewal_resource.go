@@ -85,6 +85,7 @@ func (r *renewalResource) Read(ctx context.Context, request resource.ReadRequest
 	before := m
 	if w.bought && open(m) {
 		r.look(ctx, &m, w, &response.Diagnostics)
+		r.remindOpen(m, w, &response.Diagnostics)
 		response.Private = request.Private
 		response.Diagnostics.Append(response.State.Set(ctx, &m)...)
 		return
@@ -179,7 +180,8 @@ func (r *renewalResource) Update(ctx context.Context, request resource.UpdateReq
 }
 
 // Delete gives the certificate up: it is not revoked, and its key stays in the
-// storage. Records of an unfinished order are withdrawn.
+// storage. Records of an unfinished order are withdrawn, and the order is
+// cancelled where that is wished for.
 func (r *renewalResource) Delete(ctx context.Context, request resource.DeleteRequest, response *resource.DeleteResponse) {
 	var m renewalModel
 	response.Diagnostics.Append(request.State.Get(ctx, &m)...)

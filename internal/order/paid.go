@@ -15,6 +15,16 @@ var ErrKeyLost = errors.New("the private key of a paid order is lost")
 // bought twice. Where its key is lost, another one is made as long as the CA has
 // no signing request; a key that the CA has made is fetched again.
 func (r *Runner) paid(ctx context.Context, j Journal, w Wish) (Journal, error) {
+	if w.Lineage == "" { // who gave it up wants it back, since it is paid for
+		err := changeLineage(ctx, r.Keeper, j.Lineage, func(l *Lineage) (bool, error) {
+			released := l.Released
+			l.Released = false
+			return released, nil
+		})
+		if err != nil {
+			return Journal{}, err
+		}
+	}
 	if j.KeyID == "" {
 		return j, nil
 	}

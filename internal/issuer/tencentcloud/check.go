@@ -19,7 +19,7 @@ const (
 )
 
 // CheckPurchase implements issuer.Seller.
-func (Config) CheckPurchase(names []string, wish order.Purchase, supplies order.Supplies) []issuer.Problem {
+func (c Config) CheckPurchase(names []string, wish order.Purchase, supplies order.Supplies) []issuer.Problem {
 	var problems []issuer.Problem
 	add := func(attribute, format string, arguments ...any) {
 		problems = append(problems, issuer.Problem{Attribute: attribute, Text: fmt.Sprintf(format, arguments...)})
@@ -43,7 +43,13 @@ func (Config) CheckPurchase(names []string, wish order.Purchase, supplies order.
 			if err := product.Check(names); err != nil {
 				add("product", "%s", err)
 			}
+			if wish.Source == SourcePoints && product.PackageID == 0 || wish.Source == SourceBalance && product.ID == 0 {
+				add("source", "%s cannot be bought with source = %q: choose the other one", product.Name, wish.Source)
+			}
 		}
+	}
+	if wish.Source == SourcePoints && buys && c.Endpoint() == EndpointInternational {
+		add("source", "the international endpoint does not sell for points: use source = %q", SourceBalance)
 	}
 	if wish.Source == SourceFree && (len(names) != 1 || strings.HasPrefix(names[0], "*.")) {
 		add("source", "the free product is for one name that is no wildcard, not for %s", strings.Join(names, ", "))
