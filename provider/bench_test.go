@@ -126,13 +126,8 @@ func BenchmarkPlan(b *testing.B) {
 // BenchmarkBinary is the stripped executable: its size, and its memory when
 // Terraform has shaken hands with it.
 func BenchmarkBinary(b *testing.B) {
-	target := filepath.Join(b.TempDir(), "provider")
-	arguments := []string{"build", "-tags", "grpcnotrace", "-trimpath", "-ldflags", "-s -w", "-o", target}
-	for _, module := range []string{"github.com/hashicorp", "github.com/jackc", "github.com/miekg", "google.golang.org"} { // as GNUmakefile does
-		arguments = append(arguments, "-gcflags="+module+"/...=-l")
-	}
-	build := exec.Command("go", append(arguments, "..")...)
-	if output, err := build.CombinedOutput(); err != nil {
+	target := filepath.Join("..", "bin", "terraform-provider-certificate")
+	if output, err := exec.Command("make", "-C", "..", "build").CombinedOutput(); err != nil {
 		b.Fatalf("%v\n%s", err, output)
 	}
 	info, err := os.Stat(target)
