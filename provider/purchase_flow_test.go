@@ -352,6 +352,10 @@ func TestAccPurchase_refreshOfAnOpenOrderSurvives(t *testing.T) {
 			Config: config, PlanOnly: true,
 		},
 		resource.TestStep{PreConfig: change(func(path string, _ []byte) error { return os.Remove(path) }), Config: config, PlanOnly: true},
+		resource.TestStep{ // an apply that has a reason to go on does not order again
+			Config:      strings.Replace(config, "accept_charges = true", "accept_charges = true\ntags = { team = \"web\" }", 1),
+			ExpectError: regexp.MustCompile(`storage\s+does\s+not\s+know\s+the\s+order`),
+		},
 		resource.TestStep{
 			PreConfig: func() {
 				change(func(path string, text []byte) error { return os.WriteFile(path, text, 0o600) })()

@@ -42,6 +42,21 @@ func (r *renewalResource) unfinished(ctx context.Context, m renewalModel) (order
 	return order.Journal{}, nil, order.ErrNoJournal
 }
 
+// remembers refuses to go on with a paid order that only the state knows: without
+// its journal it would be placed again, where the CA does not show it.
+func (r *renewalResource) remembers(ctx context.Context, prior renewalModel, w wanted) error {
+	if !w.bought || !open(prior) || w.token != priorToken(prior) {
+		return nil
+	}
+	if _, _, err := r.unfinished(ctx, prior); errors.Is(err, order.ErrNoJournal) {
+		return fmt.Errorf("the storage does not know the order that is open (%s): %w, and nothing is bought without it. %s", prior.StatusReason.ValueString(), err, withoutJournal)
+	}
+	return nil
+}
+
+// withoutJournal is what to do about a storage that was lost.
+const withoutJournal = `Restore the storage from a backup, or take the order with purchase.source = "adopt" and order_id and another renewal.force_token`
+
 // abandon withdraws the records of the order that is open.
 func (r *renewalResource) abandon(ctx context.Context, m renewalModel, diags *diag.Diagnostics) {
 	j, opened, err := r.unfinished(ctx, m)

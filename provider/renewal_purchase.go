@@ -434,7 +434,7 @@ func (r *renewalResource) look(ctx context.Context, m *renewalModel, w wanted, d
 		return
 	}
 	diags.AddAttributeWarning(path.Root("status"), "The storage does not know the order",
-		fmt.Sprintf("%s: its journal is gone, and nothing was done. Restore the storage from a backup, or take the order with purchase.source = \"adopt\" and order_id and another renewal.force_token.", strings.Join(w.names, ", ")))
+		fmt.Sprintf("%s: its journal is gone, and nothing was done. %s.", strings.Join(w.names, ", "), withoutJournal))
 }
 
 // lastKnown is the status of an order as outputs have it: the certificate is

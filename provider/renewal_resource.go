@@ -158,7 +158,7 @@ func (r *renewalResource) Update(ctx context.Context, request resource.UpdateReq
 		reason, err = r.reissue(ctx, prior, m, w)
 	}
 	if err == nil && reason != "" {
-		err = takeKey(ctx, request.Config, &w)
+		err = errors.Join(r.remembers(ctx, prior, w), takeKey(ctx, request.Config, &w))
 	}
 	if err == nil && reason != "" {
 		err = r.obtain(ctx, &m, w, &response.Diagnostics)
