@@ -137,6 +137,32 @@ func TestAccPurchase_carriesDaysOverWithinTheCaps(t *testing.T) {
 	s.charged(3)
 }
 
+// The first certificate follows one that only the CA has: of its year under the
+// cap of 398 days, 25 were left.
+func TestAccPurchase_carriesDaysOverFromTheOriginal(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	start := time.Date(2025, 2, 1, 12, 0, 0, 0, time.UTC)
+	s.later(time.Until(start))()
+	common := "product = \"dnspod-dv\"\naccept_charges = true\ncontact = { contact_email = \"ops@cap.test\" }"
+	first := bought("www.cap.test", common+"\nsource = \"balance\"")
+	s.test(t,
+		resource.TestStep{Config: first, Check: stands("issuing")},
+		resource.TestStep{PreConfig: s.later(time.Hour), Config: first, Check: stands("issued")},
+	)
+	all := s.Commercial.Certificates()
+	if err := os.RemoveAll(s.StorageDirectory()); err != nil {
+		t.Fatal(err)
+	}
+	then := bought("www.cap.test", common+"\noriginal_certificate_id = \""+all[len(all)-1]+"\"")
+	s.later(340*wholeDay - 3*time.Hour)()
+	s.test(t,
+		resource.TestStep{Config: then, Check: stands("issuing")},
+		resource.TestStep{PreConfig: s.later(time.Hour), Config: then, Check: resource.ComposeTestCheckFunc(stands("issued"), resource.TestCheckResourceAttr(www, "carried_over_days", "25"))},
+	)
+	s.charged(2)
+}
+
 func TestAccPurchase_rejectedIsSubmittedAgain(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

@@ -65,7 +65,7 @@ func (r *renewalResource) obtain(ctx context.Context, m *renewalModel, w wanted,
 		if err != nil {
 			return fmt.Errorf("the journal of the order: %w", err)
 		}
-		carried := carriedOver(*m, w, chain[0])
+		carried := carriedOver(*m, r.before(ctx, *m, w, name), w, chain[0])
 		m.setIssued(chain, j.KeyID)
 		m.setPurchased(j)
 		w.follow(*m)
@@ -207,11 +207,10 @@ func dates(certificate *x509.Certificate) *lifecycle.Certificate {
 }
 
 // carriedOver is how many days longer than usual a certificate that was issued
-// lives: what it really got of the one in the model. Zero where it was not asked
-// to get any.
-func carriedOver(m renewalModel, w wanted, issued *x509.Certificate) int64 {
-	current, err := m.leaf()
-	if err != nil || current == nil || current.Equal(issued) || !w.term.CarryOver {
+// lives: what it really got of the current one. Zero where it was not asked to get
+// any.
+func carriedOver(m renewalModel, current *x509.Certificate, w wanted, issued *x509.Certificate) int64 {
+	if current == nil || current.Equal(issued) || !w.term.CarryOver {
 		return 0
 	}
 	usual := w.term.Life
@@ -220,6 +219,27 @@ func carriedOver(m renewalModel, w wanted, issued *x509.Certificate) int64 {
 	}
 	longer := issued.NotAfter.Add(time.Second).Sub(issued.NotBefore) - usual
 	return max(int64(longer.Round(time.Hour)/day), 0)
+}
+
+// before is the certificate that the one of an order follows: that of the model,
+// or the first time the original at a CA that keeps it. Nil for none.
+func (r *renewalResource) before(ctx context.Context, m renewalModel, w wanted, name string) *x509.Certificate {
+	current, err := m.leaf()
+	original := w.options.Purchase.Original
+	if err != nil || current != nil || original == "" {
+		return current
+	}
+	opened, err := r.services.issuer(name)
+	shelf, ok := opened.(issuer.Shelf)
+	if err != nil || !ok {
+		return nil
+	}
+	chain, _, err := shelf.Certificate(ctx, original)
+	if err != nil {
+		r.services.logger.WarnContext(ctx, "look at the original certificate", "id", original, "error", err)
+		return nil // what it says is not worth losing the new one for
+	}
+	return chain[0]
 }
 
 // takeKey reads the write-only key from the configuration, the only place that
