@@ -12,6 +12,7 @@ import (
 	ssl "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/ssl/v20191205"
 
 	"github.com/certiform/terraform-provider-certificate/internal/challenge"
+	"github.com/certiform/terraform-provider-certificate/internal/lifecycle"
 	"github.com/certiform/terraform-provider-certificate/internal/order"
 )
 
@@ -156,6 +157,14 @@ func obligations(j order.Journal, product Product, words string, p progress) []o
 		list = append(list, order.Obligation{
 			Kind: "domain_validation", Actor: "provider", State: state(!early, validated),
 			Deadline: j.CreatedAt.Add(validationTime).UTC(), Detail: "show the records of validation_records to the CA",
+		})
+	}
+	late := j.Status == order.StatusOrganizationReview || j.Status == order.StatusIssuing
+	if (product.Level == "ov" || product.Level == "ev") && !product.letter() && late && len(j.Records) == 0 {
+		rule := lifecycle.ValidationReuse(j.CreatedAt, product.SM2)
+		list = append(list, order.Obligation{
+			Kind: "domain_validation", Actor: "ca", State: "done",
+			Detail: "the CA counts an earlier validation of the names for the same company, of " + rule.Since(j.CreatedAt).Format(time.DateOnly) + " or later (" + rule.Source + ")",
 		})
 	}
 	if product.Level != "dv" {
