@@ -32,7 +32,7 @@ type purchaseModel struct {
 	Company       types.String `tfsdk:"company_id"`
 	Manager       types.String `tfsdk:"manager_id"`
 	Packages      types.List   `tfsdk:"package_ids"`
-	Contact       types.Object `tfsdk:"contact"`
+	Contact       types.Map    `tfsdk:"contact"`
 	Letter        types.String `tfsdk:"confirmation_letter_base64"`
 	AutoRenew     types.Bool   `tfsdk:"auto_renew"`
 	Tags          types.Map    `tfsdk:"tags"`
@@ -70,7 +70,7 @@ func (m *renewalModel) wantedPurchase(ctx context.Context, w *wanted) error {
 	if supplies.Letter, err = base64.StdEncoding.DecodeString(p.Letter.ValueString()); err != nil {
 		return errors.New("purchase.confirmation_letter_base64 is no base64: write filebase64(\"letter.pdf\")")
 	}
-	for name, value := range p.Contact.Attributes() {
+	for name, value := range p.Contact.Elements() {
 		if text, ok := value.(types.String); ok && !text.IsNull() {
 			supplies.Contact[name] = text.ValueString()
 		}

@@ -1,6 +1,11 @@
 package provider
 
 import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -20,12 +25,17 @@ func contactFields() map[string]string {
 	}
 }
 
+// describeContact lists them.
+func describeContact() string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(contactFields())) {
+		all = append(all, "`"+name+"`: "+strings.TrimSuffix(contactFields()[name], "."))
+	}
+	return strings.Join(all, "; ") + "."
+}
+
 // purchaseAttribute is what to buy at a CA that takes money.
 func purchaseAttribute() schema.SingleNestedAttribute {
-	contact := map[string]schema.Attribute{}
-	for name, description := range contactFields() {
-		contact[name] = schema.StringAttribute{Optional: true, MarkdownDescription: description + " Default: none."}
-	}
 	return schema.SingleNestedAttribute{
 		Optional: true,
 		MarkdownDescription: "What to buy, for issuers of the kind `tencentcloud`. See the guide \"Renewing a paid certificate\". " +
@@ -71,9 +81,10 @@ func purchaseAttribute() schema.SingleNestedAttribute {
 				Optional: true, ElementType: types.StringType,
 				MarkdownDescription: "The packages of benefit points to pay with. Default: those with a balance, the first to expire first.",
 			},
-			"contact": schema.SingleNestedAttribute{
-				Optional: true, Attributes: contact,
-				MarkdownDescription: "Company and people, for an order without `company_id` and `manager_id`. Default: none.",
+			"contact": schema.MapAttribute{ // a map, since each attribute of an object costs every plan
+				Optional: true, ElementType: types.StringType,
+				Validators:          []validator.Map{mapvalidator.KeysAre(stringvalidator.OneOf(slices.Sorted(maps.Keys(contactFields()))...))},
+				MarkdownDescription: "Company and people, for an order without `company_id` and `manager_id`: " + describeContact() + " Default: none.",
 			},
 			"confirmation_letter_base64": schema.StringAttribute{
 				Optional:            true,

@@ -152,6 +152,9 @@ func hasUnknown(object types.Object) bool {
 		if list, ok := value.(types.List); ok && slices.ContainsFunc(list.Elements(), attr.Value.IsUnknown) {
 			return true
 		}
+		if all, ok := value.(types.Map); ok && slices.ContainsFunc(slices.Collect(maps.Values(all.Elements())), attr.Value.IsUnknown) {
+			return true
+		}
 	}
 	return false
 }
