@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"math/big"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/tjfoc/gmsm/gmtls"
 
+	"github.com/certiform/terraform-provider-certificate/internal/deploy/deploytest"
 	"github.com/certiform/terraform-provider-certificate/internal/lab/tencentsim"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
@@ -48,34 +48,22 @@ func newTLCPSite(t *testing.T) tlcpSite {
 	if err := os.WriteFile(s.path("nginx.pid"), fmt.Appendln(nil, process.Process.Pid), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	s.address = listener.Addr().String()
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer func() { _ = conn.Close() }()
-				signing, err := gmtls.LoadX509KeyPair(s.path("sign.pem"), s.path("sign.key"))
-				if err != nil {
-					return
-				}
-				encryption, err := gmtls.LoadX509KeyPair(s.path("enc.pem"), s.path("enc.key"))
-				if err != nil {
-					return
-				}
-				signing.Certificate = signing.Certificate[:1]
-				_ = gmtls.Server(conn, &gmtls.Config{GMSupport: gmtls.NewGMSupport(), Certificates: []gmtls.Certificate{signing, encryption}}).Handshake()
-			}()
-		}
-	}()
+	s.address = deploytest.ServeTLCP(t, s.pair)
 	return s
+}
+
+// pair is what the files hold now; nil while they are not a pair.
+func (s tlcpSite) pair() *gmtls.Config {
+	signing, err := gmtls.LoadX509KeyPair(s.path("sign.pem"), s.path("sign.key"))
+	if err != nil {
+		return nil
+	}
+	encryption, err := gmtls.LoadX509KeyPair(s.path("enc.pem"), s.path("enc.key"))
+	if err != nil {
+		return nil
+	}
+	signing.Certificate = signing.Certificate[:1]
+	return &gmtls.Config{GMSupport: gmtls.NewGMSupport(), Certificates: []gmtls.Certificate{signing, encryption}}
 }
 
 func (s tlcpSite) path(name string) string { return filepath.Join(s.folder, name) }

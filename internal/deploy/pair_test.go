@@ -7,7 +7,6 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +18,7 @@ import (
 	"github.com/emmansun/gmsm/smx509"
 	"github.com/tjfoc/gmsm/gmtls"
 
+	"github.com/certiform/terraform-provider-certificate/internal/deploy/deploytest"
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
@@ -112,24 +112,7 @@ func newTLCPNginx(t *testing.T, p sm2Pair) *tlcpNginx {
 	if err := n.load(); err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	n.address = listener.Addr().String()
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				_ = gmtls.Server(conn, n.current.Load()).Handshake()
-				_ = conn.Close()
-			}()
-		}
-	}()
+	n.address = deploytest.ServeTLCP(t, n.current.Load)
 	return n
 }
 
