@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/certiform/terraform-provider-certificate/internal/lifecycle"
 	"github.com/certiform/terraform-provider-certificate/internal/order"
@@ -39,33 +40,44 @@ func (r *renewalResource) Configure(_ context.Context, request resource.Configur
 	}
 }
 
-// Create orders the first certificate, or goes on with the order of an earlier
-// run. An order that is still open is saved as such: an error would taint the
-// resource and the next apply would start over.
+// Create implements resource.Resource.
 func (r *renewalResource) Create(ctx context.Context, request resource.CreateRequest, response *resource.CreateResponse) {
 	var m renewalModel
 	response.Diagnostics.Append(request.Plan.Get(ctx, &m)...)
+	key := ownKey(ctx, request.Config, m, &response.Diagnostics)
 	if response.Diagnostics.HasError() {
 		return
 	}
+	made, diags := r.create(ctx, m, key, response.Private)
+	response.Diagnostics.Append(diags...)
+	if diags.HasError() {
+		return
+	}
+	response.Diagnostics.Append(response.State.Set(ctx, &made)...)
+	response.Diagnostics.Append(made.identify(ctx, response.Identity)...)
+}
+
+// create orders the first certificate, or goes on with the order of an earlier
+// run. An order that is still open is saved as such: an error would taint the
+// resource and the next apply would start over.
+func (r *renewalResource) create(ctx context.Context, m renewalModel, key types.String, private privateState) (_ renewalModel, diags diag.Diagnostics) {
 	m.noOutputs()
 	w, _, err := m.wanted(ctx)
 	ctx, cancel := m.within(ctx, "create", &w)
 	defer cancel()
 	if err == nil {
-		err = takeKey(ctx, request.Config, &w)
+		err = w.takeKey(key)
 	}
 	if err == nil {
-		err = r.obtain(ctx, &m, w, &response.Diagnostics)
+		err = r.obtain(ctx, &m, w, &diags)
 	}
 	if err != nil {
-		orderFailed(&response.Diagnostics, w, err, "Nothing was saved.")
-		return
+		orderFailed(&diags, w, err, "Nothing was saved.")
+		return m, diags
 	}
-	r.decide(ctx, &m, w, response.Private, &response.Diagnostics)
-	reportOpen(&response.Diagnostics, m, w)
-	response.Diagnostics.Append(response.State.Set(ctx, &m)...)
-	response.Diagnostics.Append(m.identify(ctx, response.Identity)...)
+	r.decide(ctx, &m, w, private, &diags)
+	reportOpen(&diags, m, w)
+	return m, diags
 }
 
 // Read makes the one decision about the certificate: it asks the CA's opinion
@@ -141,14 +153,27 @@ func (r *renewalResource) remind(m renewalModel, w wanted, diags *diag.Diagnosti
 		strings.Join(w.names, ", "), m.RenewAt.ValueString(), m.NotAfter.ValueString()))
 }
 
-// Update renews where the plan said so; otherwise it takes over settings.
+// Update implements resource.Resource.
 func (r *renewalResource) Update(ctx context.Context, request resource.UpdateRequest, response *resource.UpdateResponse) {
 	var m, prior renewalModel
 	response.Diagnostics.Append(request.Plan.Get(ctx, &m)...)
 	response.Diagnostics.Append(request.State.Get(ctx, &prior)...)
+	key := ownKey(ctx, request.Config, m, &response.Diagnostics)
 	if response.Diagnostics.HasError() {
 		return
 	}
+	response.Private = request.Private
+	made, diags := r.update(ctx, prior, m, key, response.Private)
+	response.Diagnostics.Append(diags...)
+	if diags.HasError() {
+		return
+	}
+	response.Diagnostics.Append(response.State.Set(ctx, &made)...)
+	response.Diagnostics.Append(made.identify(ctx, response.Identity)...)
+}
+
+// update renews where the plan said so; otherwise it takes over settings.
+func (r *renewalResource) update(ctx context.Context, prior, m renewalModel, key types.String, private privateState) (_ renewalModel, diags diag.Diagnostics) {
 	m.copyOutputs(prior)
 	w, _, err := m.wanted(ctx)
 	ctx, cancel := m.within(ctx, "update", &w)
@@ -158,25 +183,23 @@ func (r *renewalResource) Update(ctx context.Context, request resource.UpdateReq
 		reason, err = r.reissue(ctx, prior, m, w)
 	}
 	if err == nil && reason != "" {
-		err = errors.Join(r.remembers(ctx, prior, w), takeKey(ctx, request.Config, &w))
+		err = errors.Join(r.remembers(ctx, prior, w), w.takeKey(key))
 	}
 	if err == nil && reason != "" {
-		err = r.obtain(ctx, &m, w, &response.Diagnostics)
+		err = r.obtain(ctx, &m, w, &diags)
 	}
 	if err == nil {
 		err = r.setKey(ctx, &m, w)
 	}
 	if err != nil {
-		orderFailed(&response.Diagnostics, w, err, "The certificate in force was not touched.")
-		return
+		orderFailed(&diags, w, err, "The certificate in force was not touched.")
+		return m, diags
 	}
-	response.Private = request.Private
 	if !m.Certificate.IsNull() {
-		r.decide(ctx, &m, w, response.Private, &response.Diagnostics)
+		r.decide(ctx, &m, w, private, &diags)
 	}
-	reportOpen(&response.Diagnostics, m, w)
-	response.Diagnostics.Append(response.State.Set(ctx, &m)...)
-	response.Diagnostics.Append(m.identify(ctx, response.Identity)...)
+	reportOpen(&diags, m, w)
+	return m, diags
 }
 
 // Delete gives the certificate up: it is not revoked, and its key stays in the
