@@ -12,7 +12,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
-	"github.com/certiform/terraform-provider-certificate/internal/lifecycle"
 	"github.com/certiform/terraform-provider-certificate/internal/order"
 )
 
@@ -80,62 +79,50 @@ func (r *renewalResource) create(ctx context.Context, m renewalModel, key types.
 	return m, diags
 }
 
-// Read makes the one decision about the certificate: it asks the CA's opinion
-// where that is due and nothing else of anybody.
+// Read implements resource.Resource.
 func (r *renewalResource) Read(ctx context.Context, request resource.ReadRequest, response *resource.ReadResponse) {
 	var m renewalModel
 	response.Diagnostics.Append(request.State.Get(ctx, &m)...)
 	response.Diagnostics.Append(m.identify(ctx, response.Identity)...)
-	if response.Diagnostics.HasError() || m.Certificate.IsNull() && m.Purchase.IsNull() {
+	if response.Diagnostics.HasError() {
 		return
-	}
-	w, _, err := m.wanted(ctx)
-	if err != nil {
-		response.Diagnostics.AddError("The state of the certificate is damaged", err.Error()+".")
-		return
-	}
-	before := m
-	if w.bought && open(m) {
-		r.look(ctx, &m, w, &response.Diagnostics)
-		r.remindOpen(m, w, &response.Diagnostics)
-		response.Private = request.Private
-		response.Diagnostics.Append(response.State.Set(ctx, &m)...)
-		return
-	}
-	if err := r.finishMove(ctx, &m); err != nil {
-		response.Diagnostics.AddWarning("The private key is still in state",
-			err.Error()+". It was moved here by a moved block and belongs into the provider's storage; the next plan tries again.")
 	}
 	response.Private = request.Private
-	r.decide(ctx, &m, w, response.Private, &response.Diagnostics)
-	r.remind(m, w, &response.Diagnostics)
-	if !m.decidedAs(before) || !m.PrivateKeyID.Equal(before.PrivateKeyID) {
-		response.Diagnostics.Append(response.State.Set(ctx, &m)...)
+	seen, diags := r.read(ctx, m, response.Private)
+	response.Diagnostics.Append(diags...)
+	if !diags.HasError() && seen != nil {
+		response.Diagnostics.Append(response.State.Set(ctx, seen)...)
 	}
 }
 
-// quiet reports whether Read would ask nobody, change nothing and say nothing.
-func (r *renewalResource) quiet(ctx context.Context, m renewalModel, private []byte) bool {
-	kept, ok := readPrivate(private)
-	w, complete, err := m.wanted(ctx)
-	if !ok || !complete || err != nil || w.bought && open(m) || !m.PrivateKeyPEM.IsNull() && m.PrivateKeyID.IsNull() {
-		return false
+// read makes the one decision about the certificate: it asks the CA's opinion
+// where that is due and nothing else of anybody. It returns nil where nothing
+// changes.
+func (r *renewalResource) read(ctx context.Context, m renewalModel, private privateState) (_ *renewalModel, diags diag.Diagnostics) {
+	if m.Certificate.IsNull() && m.Purchase.IsNull() {
+		return nil, diags
 	}
-	leaf, err := m.leaf()
-	if err != nil || leaf == nil {
-		return false
+	w, _, err := m.wanted(ctx)
+	if err != nil {
+		diags.AddError("The state of the certificate is damaged", err.Error()+".")
+		return nil, diags
 	}
-	now := r.services.now()
-	memory := suggestionMemory{}
-	if w.policy.UseSuggestion {
-		if memory = recall(ctx, kept, leaf); r.asks(&m, memory, now) {
-			return false
-		}
-	}
-	d := lifecycle.Decide(facts(&m, memory.suggestion()), w.policy, now)
 	before := m
-	m.setDecision(d)
-	return !d.Shortened && m.decidedAs(before) && !m.reminds(now)
+	if w.bought && open(m) {
+		r.look(ctx, &m, w, &diags)
+		r.remindOpen(m, w, &diags)
+		return &m, diags
+	}
+	if err := r.finishMove(ctx, &m); err != nil {
+		diags.AddWarning("The private key is still in state",
+			err.Error()+". It was moved here by a moved block and belongs into the provider's storage; the next plan tries again.")
+	}
+	r.decide(ctx, &m, w, private, &diags)
+	r.remind(m, w, &diags)
+	if m.decidedAs(before) && m.PrivateKeyID.Equal(before.PrivateKeyID) {
+		return nil, diags
+	}
+	return &m, diags
 }
 
 // reminds reports whether a renewal is still open on the day people should hear

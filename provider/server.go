@@ -70,13 +70,24 @@ func newServer(p *certificateProvider, f framework) *server {
 
 // ReadResource implements tfprotov6.ProviderServer.
 func (s *server) ReadResource(ctx context.Context, request *tfprotov6.ReadResourceRequest) (*tfprotov6.ReadResourceResponse, error) {
-	if request.TypeName == renewalType && s.provider.services != nil {
-		if m, ok := s.model(ctx, request.CurrentState); ok && s.resource().quiet(ctx, m, request.Private) {
-			identity, err := s.identityOf(m)
-			return &tfprotov6.ReadResourceResponse{NewState: request.CurrentState, Private: request.Private, NewIdentity: identity}, err
-		}
+	m, ok := renewalModel{}, request.TypeName == renewalType && s.provider.services != nil
+	if ok {
+		m, ok = s.model(ctx, request.CurrentState)
 	}
-	return s.framework.ReadResource(ctx, request)
+	private, readable := readPrivate(request.Private)
+	if !ok || !readable {
+		return s.framework.ReadResource(ctx, request)
+	}
+	response := &tfprotov6.ReadResourceResponse{NewState: request.CurrentState}
+	seen, diags := s.resource().read(ctx, m, private)
+	response.Diagnostics = protocolDiagnostics(diags)
+	var err, privateErr, identityErr error
+	if seen != nil {
+		response.NewState, err = s.encode(ctx, *seen)
+	}
+	response.Private, privateErr = private.encode()
+	response.NewIdentity, identityErr = s.identityOf(m)
+	return response, errors.Join(err, privateErr, identityErr)
 }
 
 // ValidateResourceConfig implements tfprotov6.ProviderServer. Certificates of one

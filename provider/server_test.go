@@ -176,16 +176,18 @@ func TestServer_readsWithoutTheFramework(t *testing.T) {
 		changes map[string]tftypes.Value
 		private []byte
 		short   bool
+		said    int
 	}{
-		"nothing is due and nobody to be asked": {nil, nil, true},
-		"the CA was asked lately":               {used, memory(leaf, time.Now().Add(time.Hour)), true},
-		"it is time to ask the CA":              {used, memory(leaf, time.Now().Add(-time.Hour)), false},
-		"the CA was never asked":                {used, nil, false},
-		"the CA was asked about another one":    {used, memory("0badc0de", time.Now().Add(time.Hour)), false},
-		"the decision is another one now":       {map[string]tftypes.Value{"renew_at": text("2001-01-01T00:00:00Z")}, nil, false},
-		"the key has to be moved":               {map[string]tftypes.Value{"private_key_pem": text("key")}, nil, false},
-		"the certificate is damaged":            {map[string]tftypes.Value{"certificate_pem": text("nonsense")}, nil, false},
-		"the framework has notes":               {nil, []byte(`{".import_before_read":"dHJ1ZQ=="}`), false},
+		"nothing is due and nobody to be asked": {nil, nil, true, 0},
+		"the CA was asked lately":               {used, memory(leaf, time.Now().Add(time.Hour)), true, 0},
+		"the CA cannot be asked":                {used, memory(leaf, time.Now().Add(-time.Hour)), true, 1},
+		"the CA was never asked":                {used, nil, true, 1},
+		"the CA was asked about another one":    {used, memory("0badc0de", time.Now().Add(time.Hour)), true, 1},
+		"the decision is another one now":       {map[string]tftypes.Value{"renew_at": text("2001-01-01T00:00:00Z")}, nil, true, 0},
+		"the key has to be moved":               {map[string]tftypes.Value{"private_key_pem": text("key")}, nil, true, 1},
+		"the certificate is damaged":            {map[string]tftypes.Value{"certificate_pem": text("nonsense")}, nil, true, 1},
+		"the settings are damaged":              {map[string]tftypes.Value{"wait_timeout": text("soon")}, nil, true, 1},
+		"the framework has notes":               {nil, []byte(`{".import_before_read":"dHJ1ZQ=="}`), false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			request := &tfprotov6.ReadResourceRequest{TypeName: renewalType, CurrentState: w.with(t, test.changes), Private: test.private}
@@ -204,7 +206,11 @@ func TestServer_readsWithoutTheFramework(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(want.Diagnostics) > 0 || !w.decode(t, got.NewState).Equal(w.decode(t, want.NewState)) ||
+			if len(got.Diagnostics) != test.said {
+				t.Errorf("%d diagnostics, want %d: %v", len(got.Diagnostics), test.said, got.Diagnostics)
+			}
+			sameDiagnostics(t, got.Diagnostics, want.Diagnostics)
+			if !w.decode(t, got.NewState).Equal(w.decode(t, want.NewState)) ||
 				string(got.Private) != string(want.Private) || w.id(t, got.NewIdentity) != w.id(t, want.NewIdentity) {
 				t.Errorf("the framework answers %v %s, the short way %v %s", want.NewState, want.Private, got.NewState, got.Private)
 			}
