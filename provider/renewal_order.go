@@ -234,12 +234,12 @@ func (r *renewalResource) before(ctx context.Context, m renewalModel, w wanted, 
 	if err != nil || !ok {
 		return nil
 	}
-	chain, _, err := shelf.Certificate(ctx, original)
+	held, err := shelf.Certificate(ctx, original)
 	if err != nil {
 		r.services.logger.WarnContext(ctx, "look at the original certificate", "id", original, "error", err)
 		return nil // what it says is not worth losing the new one for
 	}
-	return chain[0]
+	return held.Chain[0]
 }
 
 // ownKey reads the write-only key of the configuration, where there is one.
