@@ -327,39 +327,32 @@ func TestWire_row10_idleLimits(t *testing.T) {
 	}
 }
 
-func TestWire_row10_connectionCaps(t *testing.T) {
-	for title, config := range map[string]func(*Config){
-		"in all":     func(c *Config) { c.MaxConnections = 2 },
-		"per client": func(c *Config) { c.MaxPerClient = 2 },
-	} {
-		t.Run(title, func(t *testing.T) {
-			c := testConfig()
-			config(&c)
-			s := startServer(t, c, NewMemoryStore())
-			request := wire(t, ask("www.example.com. A"))
-			var open []net.Conn
-			for range 2 {
-				conn, err := net.Dial("tcp", s.Addr().String())
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer conn.Close()
-				writeTCP(t, conn, request)
-				checkEcho(t, request, readTCP(t, conn))
-				open = append(open, conn)
-			}
-			if tryTCP(s.Addr().String(), request) {
-				t.Error("a third connection is served")
-			}
-			open[0].Close()
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-			defer cancel()
-			for !tryTCP(s.Addr().String(), request) { // until the server has seen the end
-				if ctx.Err() != nil {
-					t.Fatal("no connection is served after one has ended")
-				}
-			}
-		})
+func TestWire_row10_connectionsPerClient(t *testing.T) {
+	config := testConfig()
+	config.MaxPerClient = 2
+	s := startServer(t, config, NewMemoryStore())
+	request := wire(t, ask("www.example.com. A"))
+	var open []net.Conn
+	for range 2 {
+		conn, err := net.Dial("tcp", s.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		writeTCP(t, conn, request)
+		checkEcho(t, request, readTCP(t, conn))
+		open = append(open, conn)
+	}
+	if tryTCP(s.Addr().String(), request) {
+		t.Error("a third connection is served")
+	}
+	open[0].Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	for !tryTCP(s.Addr().String(), request) { // until the server has seen the end
+		if ctx.Err() != nil {
+			t.Fatal("no connection is served after one has ended")
+		}
 	}
 }
 
