@@ -25,6 +25,8 @@ type Server struct {
 	idleTimeout time.Duration
 	logQueries  bool
 	conns       *connections
+	policy      *policy
+	now         func() time.Time
 
 	view    atomic.Pointer[view] // nil until the records are loaded: SERVFAIL
 	updates chan update
@@ -54,6 +56,8 @@ func New(config Config, store Store, logger *slog.Logger) (*Server, error) {
 		conns: newConnections(
 			orDefault(config.MaxConnections, DefaultMaxConnections),
 			orDefault(config.MaxPerClient, DefaultMaxPerClient)),
+		policy:  config.policy(),
+		now:     time.Now,
 		updates: make(chan update),
 		stop:    make(chan struct{}),
 	}, nil

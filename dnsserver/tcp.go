@@ -164,6 +164,7 @@ func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener) {
 func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 	defer func() { _ = conn.Close() }() // nothing is left to be sent
 	client := addrPortOf(conn.RemoteAddr())
+	answers := s.responder("tcp", tcpSize)
 	r := bufio.NewReaderSize(conn, firstRead)
 	var in, out []byte
 	for {
@@ -182,13 +183,10 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 			return
 		}
 		s.conns.spoke(conn)
-		reply := s.view.Load().respond(msg, tcpSize)
-		s.logQuery(ctx, "tcp", client, reply)
-		if reply.wire == nil {
+		start := len(out)
+		if out = answers.message(ctx, msg, out, client); len(out) == start {
 			return
 		}
-		out = binary.BigEndian.AppendUint16(out, uint16(len(reply.wire)))
-		out = append(out, reply.wire...)
 		in = msg
 	}
 }

@@ -32,6 +32,7 @@ type datagrams interface {
 // serveUDP answers datagrams until the socket is closed or its deadline is
 // set. Nothing on the way of a usual query allocates or locks.
 func (s *Server) serveUDP(ctx context.Context, c datagrams) {
+	r := s.responder("udp", edns0UDPSize)
 	for ctx.Err() == nil {
 		n, err := c.receive()
 		switch {
@@ -42,14 +43,10 @@ func (s *Server) serveUDP(ctx context.Context, c datagrams) {
 			pause(ctx, faultPause)
 			continue
 		}
-		v := s.view.Load()
+		v, now := s.view.Load(), s.now()
 		for i := range n {
-			msg, _ := c.request(i)
-			r := v.respond(msg, edns0UDPSize)
-			s.logQuery(ctx, "udp", c.client(i), r)
-			if r.wire != nil {
-				c.answer(i, r.wire)
-			}
+			msg, room := c.request(i)
+			c.answer(i, r.datagram(ctx, v, msg, room, c.client(i), now))
 		}
 		if err := c.send(); err != nil {
 			s.log.LogAttrs(ctx, slog.LevelDebug, "udp write", slog.Any("error", err))

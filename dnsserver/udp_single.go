@@ -80,7 +80,7 @@ func (s *single) answer(_ int, msg []byte) { s.queued = msg }
 
 // send implements datagrams.
 func (s *single) send() error {
-	if s.queued == nil {
+	if len(s.queued) == 0 {
 		return nil
 	}
 	var err error
