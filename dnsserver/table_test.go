@@ -31,7 +31,7 @@ func TestTable_agreesWithAMap(t *testing.T) {
 					now.table = now.table.without(n)
 					delete(now.want, n)
 				} else {
-					now.table = now.table.with(&leaf{name: n, below: i})
+					now.table = now.table.with(newLeaf(n, i))
 					now.want[n] = i
 				}
 				if i%500 == 0 {
@@ -42,7 +42,7 @@ func TestTable_agreesWithAMap(t *testing.T) {
 				for i := range names {
 					l, below := s.table.get(name(i)), -1
 					if l != nil {
-						below = l.below
+						below = int(l.below)
 					}
 					want, ok := s.want[name(i)]
 					if !ok {
@@ -71,17 +71,17 @@ func BenchmarkView_with(b *testing.B) {
 			v := testView(b)
 			var err error
 			for i := range n {
-				if v, err = v.with(Change{Name: fmt.Sprintf("_acme-challenge.n%d.example.com.", i), Value: "v"}); err != nil {
+				if v, err = v.with(txtChange(fmt.Sprintf("_acme-challenge.n%d.example.com.", i), "v")); err != nil {
 					b.Fatal(err)
 				}
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				next, err := v.with(Change{Name: "_acme-challenge.extra.example.com.", Value: "v"})
+				next, err := v.with(txtChange("_acme-challenge.extra.example.com.", "v"))
 				if err != nil {
 					b.Fatal(err)
 				}
-				if _, err = next.with(Change{Name: "_acme-challenge.extra.example.com.", Value: "v", Delete: true}); err != nil {
+				if _, err = next.with(without(txtChange("_acme-challenge.extra.example.com.", "v"))); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -91,7 +91,7 @@ func BenchmarkView_with(b *testing.B) {
 
 // BenchmarkRespond answers one TXT question.
 func BenchmarkRespond(b *testing.B) {
-	v, err := testView(b).with(Change{Name: "_acme-challenge.example.com.", Value: "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0"})
+	v, err := testView(b).with(txtChange("_acme-challenge.example.com.", "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0"))
 	if err != nil {
 		b.Fatal(err)
 	}
