@@ -26,7 +26,6 @@ type Server struct {
 	logQueries  bool
 	conns       *connections
 	policy      *policy
-	now         func() time.Time
 
 	view    atomic.Pointer[view] // nil until the records are loaded: SERVFAIL
 	updates chan update
@@ -62,7 +61,6 @@ func New(config Config, store Store, logger *slog.Logger) (*Server, error) {
 			orDefault(config.MaxConnections, DefaultMaxConnections),
 			orDefault(config.MaxPerClient, DefaultMaxPerClient)),
 		policy:  config.policy(),
-		now:     time.Now,
 		updates: make(chan update),
 		clock:   systemClock(),
 		stop:    make(chan struct{}),
@@ -212,13 +210,14 @@ func (s *Server) closeSockets() error {
 }
 
 // logQuery says who asked what and what they got.
-func (s *Server) logQuery(ctx context.Context, transport string, client netip.AddrPort, r reply) {
+func (s *Server) logQuery(ctx context.Context, transport string, client netip.AddrPort, msg []byte, r reply) {
 	if !s.logQueries || !r.query.asked {
 		return
 	}
+	q, _ := readQuery(msg) // whatever came before the fault
 	s.log.LogAttrs(ctx, slog.LevelInfo, "query",
 		slog.String("client", client.String()), slog.String("transport", transport),
-		slog.String("name", r.query.question.name),
-		slog.String("type", dns.Type(r.query.question.rrtype).String()),
+		slog.String("name", q.question.name),
+		slog.String("type", dns.Type(q.question.rrtype).String()),
 		slog.String("rcode", dns.RcodeToString[r.rcode]))
 }

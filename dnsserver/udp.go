@@ -43,7 +43,7 @@ func (s *Server) serveUDP(ctx context.Context, c datagrams) {
 			pause(ctx, faultPause)
 			continue
 		}
-		v, now := s.view.Load(), s.now()
+		v, now := s.view.Load(), s.clock.now()
 		for i := range n {
 			msg, room := c.request(i)
 			c.answer(i, r.datagram(ctx, v, msg, room, c.client(i), now))
