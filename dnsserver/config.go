@@ -31,6 +31,10 @@ type Config struct {
 	MaxPerClient   int           // of them, from one IPv4 address or IPv6 /64; 0 means DefaultMaxPerClient
 	IdleTimeout    time.Duration // how long a TCP connection may be silent; 0 means DefaultIdleTimeout
 	LogQueries     bool          // log each query: who asked what, and what was answered
+
+	NSID      string // what the server calls itself to who asks (RFC 5001); empty: nothing
+	Cookies   Cookies
+	RateLimit RateLimit
 }
 
 // Zone is one zone: its apex, and the records that do not change.
@@ -98,7 +102,8 @@ func (c Config) compile() (map[string]*zone, []token, []*ConfigError) {
 	}
 	zones, zoneProblems := compileZones(c.Zones)
 	tokens, tokenProblems := compileTokens(c.Tokens, zones)
-	return zones, tokens, append(append(problems, zoneProblems...), tokenProblems...)
+	problems = append(append(problems, zoneProblems...), tokenProblems...)
+	return zones, tokens, append(problems, c.checkPolicy()...)
 }
 
 // joined makes one error of several problems, nil of none.

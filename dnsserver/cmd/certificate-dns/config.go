@@ -25,13 +25,18 @@ type config struct {
 
 // file is the configuration file as it is written.
 type file struct {
-	Listen      []string     `hcl:"listen"`
-	ListenRange hcl.Range    `hcl:"listen,attr_value_range"`
-	Storage     string       `hcl:"storage"`
-	LogQueries  bool         `hcl:"log_queries,optional"`
-	API         *apiBlock    `hcl:"api,block"`
-	Zones       []zoneBlock  `hcl:"zone,block"`
-	Tokens      []tokenBlock `hcl:"token,block"`
+	Listen      []string  `hcl:"listen"`
+	ListenRange hcl.Range `hcl:"listen,attr_value_range"`
+	Storage     string    `hcl:"storage"`
+	LogQueries  bool      `hcl:"log_queries,optional"`
+	NSID        string    `hcl:"nsid,optional"`
+
+	Cookies   *cookiesBlock   `hcl:"cookies,block"`
+	RateLimit *rateLimitBlock `hcl:"rate_limit,block"`
+
+	API    *apiBlock    `hcl:"api,block"`
+	Zones  []zoneBlock  `hcl:"zone,block"`
+	Tokens []tokenBlock `hcl:"token,block"`
 }
 
 type apiBlock struct {
@@ -81,6 +86,7 @@ func readConfig(path string) (config, error) {
 	}
 	conf := f.config()
 	problems := append(f.checkListen(), f.checkAPI()...)
+	problems = append(problems, f.policy(&conf.server)...)
 	for _, p := range conf.server.Problems() {
 		problems = append(problems, fmt.Errorf("%s: %w", f.place(p, src), p))
 	}
