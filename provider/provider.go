@@ -342,7 +342,7 @@ func (p *certificateProvider) resolver(ctx context.Context, configured types.Obj
 }
 
 func (p *certificateProvider) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{newRenewalResource, newDeploymentResource, newHostKeyResource}
+	return []func() resource.Resource{newRenewalResource, newDeploymentResource, newHostKeyResource, newDelegationResource}
 }
 
 func (p *certificateProvider) DataSources(context.Context) []func() datasource.DataSource {

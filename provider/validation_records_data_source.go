@@ -39,15 +39,7 @@ func (validationRecordsDataSource) Schema(_ context.Context, _ datasource.Schema
 	record := map[string]schema.Attribute{
 		"ttl": schema.Int64Attribute{Computed: true, MarkdownDescription: "Time to live in seconds."},
 	}
-	for name, description := range map[string]string{
-		"domain":    "The domain that is validated, without wildcard.",
-		"type":      "Type of the record: `CNAME`.",
-		"name":      "Owner of the record relative to `zone`; `fqdn` without one.",
-		"fqdn":      "Owner of the record, in full.",
-		"fqdn_dot":  "`fqdn` with a dot at the end.",
-		"value":     "Where the record leads.",
-		"value_dot": "`value` with a dot at the end.",
-	} {
+	for name, description := range recordFields() {
 		record[name] = schema.StringAttribute{Computed: true, MarkdownDescription: description}
 	}
 	response.Schema = schema.Schema{
@@ -78,6 +70,19 @@ func (validationRecordsDataSource) Schema(_ context.Context, _ datasource.Schema
 				MarkdownDescription: "The records by domain, for `for_each`.",
 			},
 		},
+	}
+}
+
+// recordFields are the texts of a record, with what they say.
+func recordFields() map[string]string {
+	return map[string]string{
+		"domain":    "The domain that is validated, without wildcard.",
+		"type":      "Type of the record: `CNAME`.",
+		"name":      "Owner of the record relative to `zone`; `fqdn` without one.",
+		"fqdn":      "Owner of the record, in full.",
+		"fqdn_dot":  "`fqdn` with a dot at the end.",
+		"value":     "Where the record leads.",
+		"value_dot": "`value` with a dot at the end.",
 	}
 }
 
