@@ -3,6 +3,7 @@ package dnsserver
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -31,6 +32,8 @@ type Config struct {
 	MaxPerClient   int           // of them, from one IPv4 address or IPv6 /64; 0 means DefaultMaxPerClient
 	IdleTimeout    time.Duration // how long a TCP connection may be silent; 0 means DefaultIdleTimeout
 	LogQueries     bool          // log each query: who asked what, and what was answered
+	QueryLog       QueryLog      // what is remembered of queries and changes
+	MetricsFrom    []string      // networks that may read /metrics without a token, such as 127.0.0.0/8
 }
 
 // Zone is one zone: its apex, and the records that do not change.
@@ -55,12 +58,13 @@ type Token struct {
 	Name   string   // who it is for; appears in logs and errors
 	SHA256 string   // of the token, 64 hex digits; the token itself is nowhere kept
 	Names  []string // "_acme-challenge.example.com" is that name, "*.example.com" every name below
+	Rights []string // of read, write, register and admin; none means read and write
 }
 
 // ConfigError is one thing wrong with a Config. A caller that knows where the
 // Config came from finds the place by Block, Index, Field and Line.
 type ConfigError struct {
-	Block   string // "zone", "token", or "" for the Config itself
+	Block   string // "zone", "token", "query_log", …, or "" for the Config itself
 	Index   int    // which zone or token, from 0
 	Name    string // its name
 	Field   string // as the command's configuration spells it: nameservers, records, sha256, …
@@ -98,7 +102,8 @@ func (c Config) compile() (map[string]*zone, []token, []*ConfigError) {
 	}
 	zones, zoneProblems := compileZones(c.Zones)
 	tokens, tokenProblems := compileTokens(c.Tokens, zones)
-	return zones, tokens, append(append(problems, zoneProblems...), tokenProblems...)
+	_, networkProblems := compileNetworks("metrics_from", c.MetricsFrom)
+	return zones, tokens, slices.Concat(problems, zoneProblems, tokenProblems, c.QueryLog.problems(), networkProblems)
 }
 
 // joined makes one error of several problems, nil of none.

@@ -13,18 +13,26 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/certiform/terraform-provider-certificate/dnsserver/metric"
 )
 
 // Server answers DNS queries and takes changes. Make it with New; several in
 // one process do not disturb each other.
 type Server struct {
-	zones       map[string]*zone
-	tokens      []token
-	store       Store
-	log         *slog.Logger
-	idleTimeout time.Duration
-	logQueries  bool
-	conns       *connections
+	zones        map[string]*zone
+	settings     atomic.Pointer[settings]
+	store        Store
+	log          *slog.Logger
+	idleTimeout  time.Duration
+	conns        *connections
+	taps         taps
+	queries      *queryLog
+	history      *history
+	counters     counters
+	storageFault atomic.Bool // the last change could not be stored
+	moreMetrics  []func(*metric.Writer)
+	since        time.Time // when it was made
 
 	view    atomic.Pointer[view] // nil until the records are loaded: SERVFAIL
 	updates chan update
@@ -48,15 +56,20 @@ func New(config Config, store Store, logger *slog.Logger) (*Server, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	return &Server{
-		zones: zones, tokens: tokens, store: store, log: logger, logQueries: config.LogQueries,
+	s := &Server{
+		zones: zones, store: store, log: logger,
 		idleTimeout: orDefault(config.IdleTimeout, DefaultIdleTimeout),
 		conns: newConnections(
 			orDefault(config.MaxConnections, DefaultMaxConnections),
 			orDefault(config.MaxPerClient, DefaultMaxPerClient)),
 		updates: make(chan update),
 		stop:    make(chan struct{}),
-	}, nil
+		queries: newQueryLog(config.QueryLog),
+		history: newHistory(config.QueryLog),
+		since:   time.Now(),
+	}
+	s.settings.Store(newSettings(config, tokens))
+	return s, nil
 }
 
 // Start listens over UDP and TCP on every address, such as 127.0.0.1:0 or
@@ -100,9 +113,9 @@ func (s *Server) begin(ctx context.Context, addrs []string) (context.Context, er
 	s.cancel = cancel
 	for i, p := range s.pairs {
 		for range runtime.GOMAXPROCS(0) {
-			s.running.Go(func() { s.serveUDP(background, conns[i]) })
+			s.running.Go(func() { s.serveUDP(background, conns[i], s.taps.add(overUDP, s.queries)) })
 		}
-		s.running.Go(func() { s.serveTCP(background, p.tcp) })
+		s.running.Go(func() { s.serveTCP(background, p.tcp, s.taps.add(overTCP, s.queries)) })
 	}
 	return background, nil
 }
@@ -225,7 +238,7 @@ func (s *Server) closeSockets() error {
 
 // logQuery says who asked what and what they got.
 func (s *Server) logQuery(ctx context.Context, transport string, client net.Addr, r reply) {
-	if !s.logQueries || !r.query.asked {
+	if !s.settings.Load().logQueries || !r.query.asked {
 		return
 	}
 	s.log.LogAttrs(ctx, slog.LevelInfo, "query",

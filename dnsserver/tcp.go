@@ -82,6 +82,13 @@ func (c *connections) release(conn net.Conn) {
 	}
 }
 
+// count is how many connections are open.
+func (c *connections) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.all)
+}
+
 // interrupt ends every wait for a next message; replies still leave.
 func (c *connections) interrupt() {
 	c.mu.Lock()
@@ -101,7 +108,7 @@ func (c *connections) closeAll() {
 }
 
 // serveTCP accepts connections until the listener is closed.
-func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener) {
+func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener, t *tap) {
 	for ctx.Err() == nil {
 		conn, err := l.Accept()
 		switch {
@@ -116,6 +123,7 @@ func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener) {
 			continue
 		}
 		if !s.conns.admit(conn) {
+			s.counters.refusedConnections.Add(1)
 			s.log.LogAttrs(ctx, slog.LevelDebug, "tcp connection refused: too many",
 				slog.String("client", conn.RemoteAddr().String()))
 			_ = conn.Close() // nothing was read
@@ -123,14 +131,14 @@ func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener) {
 		}
 		s.running.Go(func() {
 			defer s.conns.release(conn)
-			s.serveConn(ctx, conn)
+			s.serveConn(ctx, conn, t)
 		})
 	}
 }
 
 // serveConn answers the messages of one connection in their order, as many as
 // the client sends (RFC 7766 §6.2.1), until it is silent too long.
-func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
+func (s *Server) serveConn(ctx context.Context, conn net.Conn, t *tap) {
 	defer func() { _ = conn.Close() }() // nothing is left to be sent
 	r := bufio.NewReaderSize(conn, firstRead)
 	var buf []byte // as long as the longest message so far
@@ -142,9 +150,11 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 			}
 			return
 		}
+		began := time.Now()
 		reply := s.view.Load().respond(msg, tcpSize)
-		s.logQuery(ctx, "tcp", conn.RemoteAddr(), reply)
+		s.logQuery(ctx, overTCP, conn.RemoteAddr(), reply)
 		if reply.wire == nil {
+			t.refused()
 			return
 		}
 		buf = binary.BigEndian.AppendUint16(msg[:0], uint16(len(reply.wire)))
@@ -156,6 +166,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 			s.log.LogAttrs(ctx, slog.LevelDebug, "tcp write", slog.Any("error", err))
 			return
 		}
+		t.answered(s.view.Load().zoneName(reply), addrPort(conn.RemoteAddr()), reply.wire, began, time.Since(began))
 	}
 }
 

@@ -93,7 +93,7 @@ func (c conn6) write(msg []byte, to route) error {
 
 // serveUDP answers datagrams until the socket is closed or its deadline is
 // set. Several may serve one socket.
-func (s *Server) serveUDP(ctx context.Context, c packetConn) {
+func (s *Server) serveUDP(ctx context.Context, c packetConn, t *tap) {
 	buf := make([]byte, tcpSize)
 	for ctx.Err() == nil {
 		n, from, err := c.read(buf)
@@ -105,14 +105,17 @@ func (s *Server) serveUDP(ctx context.Context, c packetConn) {
 			pause(ctx, faultPause)
 			continue
 		}
+		began := time.Now()
 		r := s.view.Load().respond(buf[:n], edns0UDPSize)
-		s.logQuery(ctx, "udp", from.client, r)
+		s.logQuery(ctx, overUDP, from.client, r)
 		if r.wire == nil {
+			t.refused()
 			continue
 		}
 		if err := c.write(r.wire, from); err != nil {
 			s.log.LogAttrs(ctx, slog.LevelDebug, "udp write", slog.Any("error", err))
 		}
+		t.answered(s.view.Load().zoneName(r), addrPort(from.client), r.wire, began, time.Since(began))
 	}
 }
 

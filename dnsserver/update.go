@@ -89,6 +89,9 @@ func (s *Server) change(ctx context.Context, what string, c Change) error {
 	}
 	select {
 	case err := <-u.done:
+		if err == nil {
+			s.changed(ctx, c)
+		}
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
@@ -152,6 +155,7 @@ func (s *Server) commit(batch []update) {
 	for _, u := range batch {
 		v, err := next.with(u.change)
 		if err != nil {
+			s.counters.refusedChanges.Add(1)
 			u.done <- err
 			continue
 		}
@@ -170,9 +174,13 @@ func (s *Server) commit(batch []update) {
 	// that others share.
 	err := s.store.Apply(context.Background(), changes)
 	if err != nil {
+		s.counters.storageFaults.Add(uint64(len(changes)))
+		s.storageFault.Store(true)
 		s.log.Error("records cannot be stored", "count", len(changes), "error", err)
 		err = fmt.Errorf("%w, nothing was changed: %w; mend it and try again", ErrStorage, err)
 	} else {
+		s.counters.changes.Add(uint64(len(changes)))
+		s.storageFault.Store(false)
 		s.view.Store(next)
 	}
 	for _, u := range accepted {
