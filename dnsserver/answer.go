@@ -40,13 +40,13 @@ func (v *view) answer(q question) answer {
 	a := answer{authoritative: true}
 	owner := q.name
 	for range maxChain {
-		if cut := z.cutAbove(name); cut != "" && (q.rrtype != dns.TypeDS || name != cut) {
-			return a.refer(z, cut)
+		if cut := v.cutAbove(z, name); cut != "" && (q.rrtype != dns.TypeDS || name != cut) {
+			return a.refer(v, z, cut)
 		}
 		f := v.find(z, name)
-		cname := f.cname(z, owner)
+		cname := f.cname(owner)
 		if cname == nil || q.rrtype == dns.TypeCNAME {
-			return a.finish(z, f, owner, q.rrtype)
+			return a.finish(v, z, f, owner, q.rrtype)
 		}
 		a.answer = append(a.answer, spelled(owner, []dns.RR{cname})...)
 		owner, name = cname.Target, lower(cname.Target)
@@ -64,50 +64,46 @@ func (a answer) has(name string) bool {
 
 // finish answers with what exists at the end of the chain. Without data of the
 // type it is negative and carries the SOA (RFC 2308 §2).
-func (a answer) finish(z *zone, f found, owner string, rrtype uint16) answer {
+func (a answer) finish(v *view, z *zone, f found, owner string, rrtype uint16) answer {
 	if !f.exists {
 		a.rcode = dns.RcodeNameError
-		a.authority = []dns.RR{z.negative}
+		a.authority = []dns.RR{v.states[z.index].negative}
 		return a
 	}
-	var set []dns.RR
-	switch {
-	case rrtype == dns.TypeANY:
+	set := v.records(z, f, owner, rrtype)
+	if rrtype == dns.TypeANY {
 		set = anything(f, z, owner)
-	case f.alias != "" && rrtype == dns.TypeCNAME:
-		set = []dns.RR{f.cname(z, owner)}
-	case rrtype == dns.TypeTXT:
-		set = txtSet(f, z, owner)
-	case f.node != nil:
-		set = spelled(owner, f.node.rrsets[rrtype])
 	}
 	if len(set) == 0 {
-		a.authority = []dns.RR{z.negative}
+		a.authority = []dns.RR{v.states[z.index].negative}
 		return a
 	}
 	a.answer = append(a.answer, set...)
 	if rrtype == dns.TypeNS {
-		a.additional = z.glue(set)
+		a.additional = v.glue(z, set)
 	}
 	return a
 }
 
 // refer points to the servers a name is delegated to. After a CNAME of ours
 // the answer stays authoritative, for it is about the first name.
-func (a answer) refer(z *zone, cut string) answer {
+func (a answer) refer(v *view, z *zone, cut string) answer {
 	a.authoritative = len(a.answer) > 0
 	a.referral = true
-	a.authority = z.nodes[cut].rrsets[dns.TypeNS]
-	a.additional = z.glue(a.authority)
+	a.authority = v.records(z, v.at(z, cut), cut, dns.TypeNS)
+	a.additional = v.glue(z, a.authority)
 	return a
 }
 
 // glue returns the addresses the zone knows of the hosts in an NS rrset.
-func (z *zone) glue(set []dns.RR) []dns.RR {
+func (v *view) glue(z *zone, set []dns.RR) []dns.RR {
 	var out []dns.RR
 	for _, rr := range set {
-		if ns, ok := rr.(*dns.NS); ok {
-			out = append(out, z.addresses(ns.Ns)...)
+		if ns, ok := rr.(*dns.NS); ok && within(lower(ns.Ns), z.name) {
+			host := lower(ns.Ns)
+			f := v.at(z, host)
+			out = append(out, v.records(z, f, host, dns.TypeA)...)
+			out = append(out, v.records(z, f, host, dns.TypeAAAA)...)
 		}
 	}
 	return out
@@ -116,40 +112,11 @@ func (z *zone) glue(set []dns.RR) []dns.RR {
 // anything answers ANY where data exists with one synthesised HINFO: what
 // asks ANY is mostly an attack that wants a large answer (RFC 8482 §4.2).
 func anything(f found, z *zone, owner string) []dns.RR {
-	if len(f.values) == 0 && f.alias == "" && (f.node == nil || len(f.node.rrsets) == 0) {
+	if !f.has() {
 		return nil
 	}
 	h := dns.RR_Header{Name: owner, Rrtype: dns.TypeHINFO, Class: dns.ClassINET, Ttl: z.soa.Hdr.Ttl}
 	return []dns.RR{&dns.HINFO{Hdr: h, Cpu: "RFC8482"}}
-}
-
-// txtSet is the configured TXT records and the values put over the API, as one
-// rrset: no value twice, one TTL, the lowest (RFC 2181 §5.2).
-func txtSet(f found, z *zone, owner string) []dns.RR {
-	var configured []dns.RR
-	var there []string
-	if f.node != nil {
-		configured, there = f.node.rrsets[dns.TypeTXT], f.node.txt
-	}
-	if len(f.values) == 0 {
-		return spelled(owner, configured)
-	}
-	h := dns.RR_Header{Name: owner, Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: z.dynamicTTL}
-	if len(configured) > 0 {
-		h.Ttl = min(h.Ttl, configured[0].Header().Ttl)
-	}
-	set := make([]dns.RR, 0, len(configured)+len(f.values))
-	for _, rr := range configured {
-		rr = dns.Copy(rr)
-		rr.Header().Name, rr.Header().Ttl = owner, h.Ttl
-		set = append(set, rr)
-	}
-	for _, value := range f.values {
-		if !slices.Contains(there, value) {
-			set = append(set, newTXT(h, value))
-		}
-	}
-	return set
 }
 
 // spelled gives records the owner name as the question spells it, which lets

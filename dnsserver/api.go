@@ -17,7 +17,7 @@ import (
 
 // maxBody bounds a request's body in bytes: the longest value there is room
 // for, with every byte escaped in JSON, fits.
-const maxBody = 6*maxTXTSet + 1024
+const maxBody = 6*maxSet + 1024
 
 // Handler returns the HTTP API:
 //
@@ -240,6 +240,8 @@ func refuseError(w http.ResponseWriter, err error) {
 		status = http.StatusNotFound
 	case errors.Is(err, ErrConflict):
 		status = http.StatusConflict
+	case errors.Is(err, ErrRecord):
+		status = http.StatusUnprocessableEntity
 	case errors.Is(err, ErrTooLarge):
 		status = http.StatusRequestEntityTooLarge
 	}

@@ -19,7 +19,8 @@ const (
 
 // events returns what happened at names that keeps, the latest first.
 func (s *Server) events(keeps func(name string) bool, since time.Time, limit int) []client.Event {
-	all := append(s.queries.matching(keeps, since, limit), s.history.matching(keeps, since, limit)...)
+	privacy := s.settings.Load().addresses
+	all := append(s.queries.matching(keeps, since, limit), s.history.matching(keeps, since, limit, privacy)...)
 	slices.SortStableFunc(all, func(a, b client.Event) int { return b.Time.Compare(a.Time) })
 	if len(all) > limit {
 		all = all[:limit]

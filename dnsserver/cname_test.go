@@ -1,6 +1,7 @@
 package dnsserver
 
 import (
+	"crypto/sha256"
 	"errors"
 	"path/filepath"
 	"slices"
@@ -123,10 +124,11 @@ func TestCNAME_survivesInFilesOfOlderVersions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := store.Apply(t.Context(), []Change{{Name: "old.example.com.", Value: "v"}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := store.db.Update(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte(aliasBucket)) }); err != nil {
+	if err := store.db.Update(func(tx *bbolt.Tx) error {
+		sum := sha256.Sum256([]byte("v"))
+		err := tx.Bucket([]byte(txtBucket)).Put(append([]byte("old.example.com.\x00"), sum[:]...), []byte("v"))
+		return errors.Join(err, tx.DeleteBucket([]byte(aliasBucket)))
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if err := store.Close(); err != nil {

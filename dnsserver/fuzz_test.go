@@ -28,7 +28,7 @@ func FuzzRespond(f *testing.F) {
 	}
 	v := testView(f)
 	for i := range 50 {
-		next, err := v.with(Change{Name: "many.example.com.", Value: strings.Repeat(string(rune('a'+i%26)), i*7)})
+		next, err := v.with(txtChange("many.example.com.", strings.Repeat(string(rune('a'+i%26)), i*7)))
 		if err != nil {
 			f.Fatal(err)
 		}

@@ -3,8 +3,11 @@ package dnsserver
 import (
 	"context"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/miekg/dns"
 
 	"github.com/certiform/terraform-provider-certificate/dnsserver/client"
 )
@@ -31,10 +34,17 @@ func actorOf(ctx context.Context) actor {
 // history remembers the last changes, beside the queries of the query log. A
 // nil one remembers nothing.
 type history struct {
-	mu     sync.Mutex
-	events []client.Event
-	next   int
-	limit  int
+	mu    sync.Mutex
+	slots []done
+	next  int
+	limit int
+}
+
+// done is one change that was made.
+type done struct {
+	at     time.Time
+	by     actor
+	change Change
 }
 
 func newHistory(conf QueryLog) *history {
@@ -44,56 +54,57 @@ func newHistory(conf QueryLog) *history {
 	return &history{limit: orDefault(conf.Entries, DefaultLogEntries)}
 }
 
-// add remembers a change that was made.
-func (h *history) add(e client.Event) {
-	if h == nil {
+// add remembers changes that were made.
+func (h *history) add(by actor, changes []Change) {
+	if h == nil || len(changes) == 0 {
 		return
 	}
+	now := time.Now().UTC()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.events) < h.limit {
-		h.events = append(h.events, e)
-		return
+	for _, c := range changes {
+		e := done{now, by, c}
+		if len(h.slots) < h.limit {
+			h.slots = append(h.slots, e)
+			continue
+		}
+		h.slots[h.next] = e
+		h.next = (h.next + 1) % h.limit
 	}
-	h.events[h.next] = e
-	h.next = (h.next + 1) % h.limit
 }
 
 // matching returns the changes at names that keeps, the latest first.
-func (h *history) matching(keeps func(name string) bool, since time.Time, limit int) []client.Event {
+func (h *history) matching(keeps func(name string) bool, since time.Time, limit int, privacy string) []client.Event {
 	if h == nil {
 		return nil
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var events []client.Event
-	for i := range h.events {
-		e := h.events[(h.next-1-i+2*len(h.events))%len(h.events)]
-		if len(events) == limit || e.Time.Before(since) {
+	for i := range h.slots {
+		d := h.slots[(h.next-1-i+2*len(h.slots))%len(h.slots)]
+		if len(events) == limit || d.at.Before(since) {
 			break
 		}
-		if keeps(e.Name + ".") {
-			events = append(events, e)
+		if keeps(d.change.Name) {
+			events = append(events, d.event(privacy))
 		}
 	}
 	return events
 }
 
-// changed takes note of a change that was made.
-func (s *Server) changed(ctx context.Context, c Change) {
-	who := actorOf(ctx)
-	e := client.Event{
-		Time: time.Now().UTC(), Kind: client.EventPut, Name: display(c.Name), Type: "TXT", Value: c.Value, By: who.by,
-	}
-	if c.Alias {
-		e.Type, e.Value = "CNAME", display(c.Value)
-	}
-	if c.Delete {
+func (d done) event(privacy string) client.Event {
+	c := d.change
+	e := client.Event{Time: d.at, Kind: client.EventPut, Name: display(c.Name), Type: dns.Type(c.Type).String(), By: d.by.by}
+	e.Client = shownClient(private(d.by.client, privacy), privacy)
+	if c.Op != Put && c.Op != Extend {
 		e.Kind = client.EventDelete
 	}
-	if s.queries != nil {
-		privacy := *s.queries.privacy.Load()
-		e.Client = shownClient(private(who.client, privacy), privacy)
+	if c.Op == DeleteName {
+		e.Type = "ANY"
 	}
-	s.history.add(e)
+	if rr, err := newRR(c.Name, c.Type, record{data: c.Data}); err == nil && c.Data != "" {
+		_, e.Value, _ = strings.Cut(shownRecord(rr), " ")
+	}
+	return e
 }

@@ -16,7 +16,7 @@ func TestLookup_row1_authorityAndCase(t *testing.T) {
 			answer: _ACME-challenge.example.com. 5 IN TXT "value-b"`},
 		{"the SOA is made of the configuration", "example.com. SOA", `
 			NOERROR aa
-			answer: example.com. 300 IN SOA ns1.example.com. hostmaster.example.com. 1 3600 600 1209600 5`},
+			answer: example.com. 300 IN SOA ns1.example.com. hostmaster.example.com. 6 3600 600 1209600 5`},
 		{"the zone's NS come with the addresses known", "example.com. NS", `
 			NOERROR aa
 			answer: example.com. 300 IN NS ns1.example.com.
@@ -35,7 +35,7 @@ func TestLookup_row2_negativesCarrySOA(t *testing.T) {
 		{"an SOA question at no name", "missing.example.com. SOA", "NXDOMAIN aa\n" + soaOfExample},
 		{"the child zone has its own SOA", "missing.child.example.com. A", `
 			NXDOMAIN aa
-			authority: child.example.com. 5 IN SOA ns.elsewhere.test. hostmaster.child.example.com. 1 3600 600 1209600 5`},
+			authority: child.example.com. 5 IN SOA ns.elsewhere.test. hostmaster.child.example.com. 2 3600 600 1209600 5`},
 	})
 }
 

@@ -152,9 +152,11 @@ func (s *Server) writeRecords(m *metric.Writer) {
 	if v == nil {
 		return
 	}
+	m.Single("certificate_dns_names", metric.Gauge, "Names with records that come and go, and those above them.", float64(v.table.size))
+	m.Single("certificate_dns_documents", metric.Gauge, "Accounts and other values that are kept beside the records.", float64(v.documents.size))
 	m.Family("certificate_dns_zone_serial", metric.Gauge, "The serial of each zone's SOA.")
 	for _, apex := range sortedKeys(v.zones, strings.Clone) {
-		m.Sample(float64(v.zones[apex].soa.Serial), "zone", display(apex))
+		m.Sample(float64(v.states[v.zones[apex].index].serial), "zone", display(apex))
 	}
 }
 

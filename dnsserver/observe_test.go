@@ -171,7 +171,9 @@ func replyOf(t *testing.T, name string, n int) []byte {
 	m := ask(name + " TXT")
 	m.Response = true
 	for i := range n {
-		m.Answer = append(m.Answer, newTXT(dns.RR_Header{Name: name, Rrtype: dns.TypeTXT, Class: dns.ClassINET}, fmt.Sprint(i, strings.Repeat("v", 200))))
+		m.Answer = append(m.Answer, &dns.TXT{
+			Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeTXT, Class: dns.ClassINET}, Txt: []string{fmt.Sprint(i, strings.Repeat("v", 200))},
+		})
 	}
 	return wire(t, m)
 }

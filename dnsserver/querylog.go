@@ -211,7 +211,7 @@ func (l *queryLog) matching(keeps func(name string) bool, since time.Time, limit
 			if found == limit || s.at < since.UnixNano() {
 				return
 			}
-			if name, ok := questionName(s.wire); ok && keeps(lower(name)) {
+			if name, ok := askedName(s.wire); ok && keeps(lower(name)) {
 				events = append(events, s.event(privacy))
 				found++
 			}
@@ -220,7 +220,7 @@ func (l *queryLog) matching(keeps func(name string) bool, since time.Time, limit
 	return events
 }
 
-func questionName(wire []byte) (string, bool) {
+func askedName(wire []byte) (string, bool) {
 	name, _, err := dns.UnpackDomainName(wire, headerSize)
 	return name, err == nil
 }

@@ -36,8 +36,13 @@ type Server struct {
 
 	view    atomic.Pointer[view] // nil until the records are loaded: SERVFAIL
 	updates chan update
-	stop    chan struct{} // closed when no further change is taken
-	running sync.WaitGroup
+	clock   clock
+
+	// The writer's alone:
+	expiries expiries
+	unsaved  []Document    // serials that could not be stored at the start
+	stop     chan struct{} // closed when no further change is taken
+	running  sync.WaitGroup
 
 	mu      sync.Mutex // guards what follows
 	started bool
@@ -63,6 +68,7 @@ func New(config Config, store Store, logger *slog.Logger) (*Server, error) {
 			orDefault(config.MaxConnections, DefaultMaxConnections),
 			orDefault(config.MaxPerClient, DefaultMaxPerClient)),
 		updates: make(chan update),
+		clock:   systemClock(),
 		stop:    make(chan struct{}),
 		queries: newQueryLog(config.QueryLog),
 		history: newHistory(config.QueryLog),
@@ -143,32 +149,6 @@ func (s *Server) open(ctx context.Context, addrs []string) ([]packetConn, error)
 		conns = append(conns, c)
 	}
 	return conns, nil
-}
-
-// load reads every record and makes the first view. A record that the
-// configuration has no place for any more stays in the store, unanswered.
-func (s *Server) load(ctx context.Context) (*view, error) {
-	v := &view{zones: s.zones, table: newTable()}
-	loaded, skipped, example := 0, 0, ""
-	err := s.store.Load(ctx, func(c Change) error {
-		next, err := v.with(c)
-		if err != nil {
-			skipped, example = skipped+1, c.Name
-			return nil
-		}
-		v = next
-		loaded++
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("load the records: %w: %w", ErrStorage, err)
-	}
-	if skipped > 0 {
-		s.log.Warn("records outside the configuration are kept but not answered",
-			"count", skipped, "example", display(example))
-	}
-	s.log.Info("records loaded", "count", loaded)
-	return v, nil
 }
 
 // Addr is the first address the server listens on, with its real port; the

@@ -237,7 +237,8 @@ func checkEcho(t testing.TB, request, reply []byte) {
 	}
 }
 
-const soaOfExample = `authority: example.com. 5 IN SOA ns1.example.com. hostmaster.example.com. 1 3600 600 1209600 5`
+// soaOfExample is served after the five changes that runLookups makes of the zone.
+const soaOfExample = `authority: example.com. 5 IN SOA ns1.example.com. hostmaster.example.com. 6 3600 600 1209600 5`
 
 // lookupCase is a question and the sections of its reply in zone-file text.
 type lookupCase struct{ title, question, want string }

@@ -14,12 +14,13 @@ type settings struct {
 	tokens      []token
 	logQueries  bool
 	metricsFrom []netip.Prefix
+	addresses   string // the privacy setting
 }
 
 // newSettings makes them of a Config without problems.
 func newSettings(config Config, tokens []token) *settings {
 	from, _ := compileNetworks("metrics_from", config.MetricsFrom)
-	return &settings{tokens: tokens, logQueries: config.LogQueries, metricsFrom: from}
+	return &settings{tokens: tokens, logQueries: config.LogQueries, metricsFrom: from, addresses: config.QueryLog.Addresses}
 }
 
 // compileNetworks reads networks; an address is a network of one.

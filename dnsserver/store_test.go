@@ -3,6 +3,7 @@ package dnsserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,34 +12,57 @@ import (
 	"github.com/miekg/dns"
 )
 
-// contents are all records of a store, as "name value", sorted.
+// txtChange puts a value.
+func txtChange(name, value string) Change {
+	return Change{Name: name, Type: dns.TypeTXT, TTL: 5, Data: txtData(value)}
+}
+
+// without is the change that takes back what c puts.
+func without(c Change) Change {
+	c.Op = DeleteRecord
+	return c
+}
+
+// contents are all that is in a store, one line each, sorted: what its batches
+// make up in their order.
 func contents(t *testing.T, s Store) []string {
 	t.Helper()
-	var all []string
-	err := s.Load(t.Context(), func(c Change) error {
-		kind := ""
-		if c.Alias {
-			kind = "-> "
+	all := map[string]string{}
+	err := s.Load(t.Context(), func(b Batch) error {
+		for _, c := range b.Changes {
+			key := fmt.Sprintf("%s %s %q", c.Name, dns.Type(c.Type), c.Data)
+			if all[key] = fmt.Sprintf(" %d %d", c.TTL, c.Expires); c.Op == DeleteRecord {
+				delete(all, key)
+			}
 		}
-		all = append(all, c.Name+" "+kind+c.Value)
+		for _, d := range b.Documents {
+			if all[d.Key] = fmt.Sprintf(" %q", d.Value); d.Delete {
+				delete(all, d.Key)
+			}
+		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	slices.Sort(all)
-	return all
+	var lines []string
+	for key, value := range all {
+		lines = append(lines, key+value)
+	}
+	slices.Sort(lines)
+	return lines
 }
 
 // testStore is what every Store must do. reopen returns the same store as a
 // new process would see it.
 func testStore(t *testing.T, s Store, reopen func(Store) Store) {
-	apply := func(changes ...Change) {
+	apply := func(b Batch) {
 		t.Helper()
-		if err := s.Apply(t.Context(), changes); err != nil {
+		if err := s.Apply(t.Context(), b); err != nil {
 			t.Fatal(err)
 		}
 	}
+	changes := func(changes ...Change) { t.Helper(); apply(Batch{Changes: changes}) }
 	check := func(title string, want ...string) {
 		t.Helper()
 		slices.Sort(want)
@@ -50,41 +74,46 @@ func testStore(t *testing.T, s Store, reopen func(Store) Store) {
 			t.Errorf("%s, reopened: holds %.200q, want %.200q", title, got, want)
 		}
 	}
+	put := func(name, data string) Change { return Change{Name: name, Type: dns.TypeTXT, TTL: 5, Data: data} }
 	long := strings.Repeat("long", 15000)
 	check("a new store")
-	apply()
+	changes()
 	check("after no change")
-	apply(Change{Name: "a.", Value: "1"}, Change{Name: "a.", Value: "2"}, Change{Name: "b.", Value: "1"})
-	check("values are kept apart by name and value", "a. 1", "a. 2", "b. 1")
-	apply(Change{Name: "a.", Value: "1"})
-	check("a value put twice is there once", "a. 1", "a. 2", "b. 1")
-	apply(Change{Name: "a.", Value: "2", Delete: true}, Change{Name: "c.", Value: "9", Delete: true})
-	check("a delete takes one, or none", "a. 1", "b. 1")
-	apply(Change{Name: "d.", Value: "1"}, Change{Name: "d.", Value: "1", Delete: true},
-		Change{Name: "b.", Value: "1", Delete: true}, Change{Name: "b.", Value: "1"})
-	check("changes count in their order", "a. 1", "b. 1")
-	apply(Change{Name: "e.", Value: long}, Change{Name: "f.", Value: "\x00\xff"})
-	check("a value is any bytes of any length", "a. 1", "b. 1", "e. "+long, "f. \x00\xff")
-
-	alias := Change{Name: "g.", Value: "one.", Alias: true}
-	apply(Change{Name: "e.", Value: long, Delete: true}, Change{Name: "f.", Value: "\x00\xff", Delete: true}, alias)
-	check("a CNAME is kept", "a. 1", "b. 1", "g. -> one.")
-	alias.Value = "two."
-	apply(alias)
-	check("there is one at a name", "a. 1", "b. 1", "g. -> two.")
-	alias.Delete = true
-	apply(alias, alias)
-	check("and then none", "a. 1", "b. 1")
+	changes(put("a.", "1"), put("a.", "2"), put("b.", "1"))
+	check("records are kept apart by name and data", `a. TXT "1" 5 0`, `a. TXT "2" 5 0`, `b. TXT "1" 5 0`)
+	changes(put("a.", "1"))
+	check("a record put twice is there once", `a. TXT "1" 5 0`, `a. TXT "2" 5 0`, `b. TXT "1" 5 0`)
+	changes(without(put("a.", "2")), without(put("c.", "9")))
+	check("a delete takes one, or none", `a. TXT "1" 5 0`, `b. TXT "1" 5 0`)
+	changes(put("d.", "1"), without(put("d.", "1")), without(put("b.", "1")), put("b.", "1"))
+	check("changes count in their order", `a. TXT "1" 5 0`, `b. TXT "1" 5 0`)
+	changes(without(put("a.", "1")), without(put("b.", "1")), put("e.", long), put("f.", "\x00\xff"), put(`\000.`, ""))
+	check("data are any bytes of any length", fmt.Sprintf("e. TXT %q 5 0", long), `f. TXT "\x00\xff" 5 0`, `\000. TXT "" 5 0`)
+	changes(without(put("e.", long)), without(put("f.", "\x00\xff")), without(put(`\000.`, "")),
+		Change{Name: "g.", Type: dns.TypeA, TTL: maxTTL, Data: "abcd"}, Change{Name: "g.", Type: 65280, Data: "abcd", Expires: 1 << 40})
+	check("types are kept apart, with TTL and expiry", `g. A "abcd" 2147483647 0`, `g. TYPE65280 "abcd" 0 1099511627776`)
+	changes(Change{Name: "g.", Type: dns.TypeA, TTL: 7, Data: "abcd"}, Change{Name: "g.", Type: 65280, Data: "abcd", Expires: 9, Op: Extend})
+	check("TTL and expiry can change", `g. A "abcd" 7 0`, `g. TYPE65280 "abcd" 0 9`)
+	apply(Batch{
+		Changes:   []Change{without(Change{Name: "g.", Type: 65280, Data: "abcd"}), put("h.", "1")},
+		Documents: []Document{{Key: "account/1", Value: []byte("\x00one")}, {Key: "account/2", Value: []byte(long)}, {Key: "key/1"}},
+	})
+	check("documents are kept beside records", `g. A "abcd" 7 0`, `h. TXT "1" 5 0`,
+		`account/1 "\x00one"`, fmt.Sprintf("account/2 %q", long), `key/1 ""`)
+	apply(Batch{Documents: []Document{
+		{Key: "account/2", Delete: true}, {Key: "account/9", Delete: true}, {Key: "key/1", Value: []byte("2")}, {Key: "key/1", Value: []byte("3")},
+	}})
+	check("and replaced and deleted", `g. A "abcd" 7 0`, `h. TXT "1" 5 0`, `account/1 "\x00one"`, `key/1 "3"`)
 
 	stop := errors.New("stop")
 	calls := 0
-	err := s.Load(t.Context(), func(Change) error { calls++; return stop })
+	err := s.Load(t.Context(), func(Batch) error { calls++; return stop })
 	if !errors.Is(err, stop) || calls != 1 {
 		t.Errorf("Load after an error: %v, %d calls; want %v, 1", err, calls, stop)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.Load(ended, func(Change) error { return nil }); !errors.Is(err, context.Canceled) {
+	if err := s.Load(ended, func(Batch) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("Load with an ended context: %v", err)
 	}
 }
@@ -129,7 +158,7 @@ type faultyStore struct {
 	apply error        // instead of applying
 }
 
-func (s *faultyStore) Load(ctx context.Context, each func(Change) error) error {
+func (s *faultyStore) Load(ctx context.Context, each func(Batch) error) error {
 	if s.load != nil {
 		if err := s.load(); err != nil {
 			return err
@@ -138,11 +167,11 @@ func (s *faultyStore) Load(ctx context.Context, each func(Change) error) error {
 	return s.MemoryStore.Load(ctx, each)
 }
 
-func (s *faultyStore) Apply(ctx context.Context, changes []Change) error {
+func (s *faultyStore) Apply(ctx context.Context, b Batch) error {
 	if s.apply != nil {
 		return s.apply
 	}
-	return s.MemoryStore.Apply(ctx, changes)
+	return s.MemoryStore.Apply(ctx, b)
 }
 
 var errDisk = errors.New("the disk is gone")

@@ -2,19 +2,9 @@ package dnsserver
 
 import (
 	"hash/maphash"
+	"iter"
 	"math/bits"
 )
-
-// leaf is what a table knows of one name. It is immutable.
-type leaf struct {
-	name   string
-	values []string // TXT values, sorted
-	alias  string   // the target of a CNAME as it was given; empty without one
-	below  int      // how many names under this one hold records
-}
-
-// holds reports whether the name itself has records.
-func (l *leaf) holds() bool { return l != nil && (len(l.values) > 0 || l.alias != "") }
 
 // table maps canonical names to leaves. It is a persistent hash trie: with and
 // without return a new table that shares all but one path with the old one, so
@@ -23,6 +13,7 @@ func (l *leaf) holds() bool { return l != nil && (len(l.values) > 0 || l.alias !
 type table struct {
 	hash func(name string) uint64
 	root *branch
+	size int // how many leaves it has
 }
 
 // branch has one slot for each bit set in its bitmap, in the order of the
@@ -47,7 +38,7 @@ const (
 // choose names that collide.
 func newTable() table {
 	seed := maphash.MakeSeed()
-	return table{func(name string) uint64 { return maphash.String(seed, name) }, &branch{}}
+	return table{func(name string) uint64 { return maphash.String(seed, name) }, &branch{}, 0}
 }
 
 // get returns the leaf of name, or nil.
@@ -61,7 +52,7 @@ func (t table) get(name string) *leaf {
 		}
 		s := b.slots[bits.OnesCount32(b.bitmap&(bit-1))]
 		if s.next == nil {
-			if s.leaf.name == name {
+			if s.leaf.name() == name {
 				return s.leaf
 			}
 			return nil
@@ -69,22 +60,26 @@ func (t table) get(name string) *leaf {
 		b = s.next
 	}
 	for _, s := range b.slots {
-		if s.leaf.name == name {
+		if s.leaf.name() == name {
 			return s.leaf
 		}
 	}
 	return nil
 }
 
-// with returns a table in which l.name has leaf l.
+// with returns a table in which its name has leaf l.
 func (t table) with(l *leaf) table {
-	return table{t.hash, t.insert(t.root, l, t.hash(l.name), 0)}
+	size := t.size
+	if t.get(l.name()) == nil {
+		size++
+	}
+	return table{t.hash, t.insert(t.root, l, t.hash(l.name()), 0), size}
 }
 
 func (t table) insert(b *branch, l *leaf, hash uint64, shift int) *branch {
 	if shift >= lastShift {
 		for i, s := range b.slots {
-			if s.leaf.name == l.name {
+			if s.leaf.name() == l.name() {
 				return b.replaced(i, slot{leaf: l})
 			}
 		}
@@ -99,20 +94,24 @@ func (t table) insert(b *branch, l *leaf, hash uint64, shift int) *branch {
 	switch {
 	case s.next != nil:
 		return b.replaced(i, slot{next: t.insert(s.next, l, hash, shift+levelBits)})
-	case s.leaf.name == l.name:
+	case s.leaf.name() == l.name():
 		return b.replaced(i, slot{leaf: l})
 	}
-	next := t.insert(&branch{}, s.leaf, t.hash(s.leaf.name), shift+levelBits)
+	next := t.insert(&branch{}, s.leaf, t.hash(s.leaf.name()), shift+levelBits)
 	return b.replaced(i, slot{next: t.insert(next, l, hash, shift+levelBits)})
 }
 
 // without returns a table in which name has no leaf.
 func (t table) without(name string) table {
 	root := t.remove(t.root, name, t.hash(name), 0)
+	size := t.size
+	if root != t.root {
+		size--
+	}
 	if root == nil {
 		root = &branch{}
 	}
-	return table{t.hash, root}
+	return table{t.hash, root, size}
 }
 
 // remove returns b without name, b itself when name is not there, and nil when
@@ -120,7 +119,7 @@ func (t table) without(name string) table {
 func (t table) remove(b *branch, name string, hash uint64, shift int) *branch {
 	if shift >= lastShift {
 		for i, s := range b.slots {
-			if s.leaf.name == name {
+			if s.leaf.name() == name {
 				return b.dropped(i, 0)
 			}
 		}
@@ -133,7 +132,7 @@ func (t table) remove(b *branch, name string, hash uint64, shift int) *branch {
 	i := bits.OnesCount32(b.bitmap & (bit - 1))
 	s := b.slots[i]
 	if s.next == nil {
-		if s.leaf.name == name {
+		if s.leaf.name() == name {
 			return b.dropped(i, bit)
 		}
 		return b
@@ -173,4 +172,24 @@ func (b *branch) dropped(i int, bit uint32) *branch {
 	copy(slots, b.slots[:i])
 	copy(slots[i:], b.slots[i+1:])
 	return &branch{b.bitmap &^ bit, slots}
+}
+
+// all goes through the leaves, in no order.
+func (t table) all() iter.Seq[*leaf] {
+	return func(yield func(*leaf) bool) { t.root.each(yield) }
+}
+
+// each reports false when yield did.
+func (b *branch) each(yield func(*leaf) bool) bool {
+	for _, s := range b.slots {
+		switch {
+		case s.next != nil:
+			if !s.next.each(yield) {
+				return false
+			}
+		case !yield(s.leaf):
+			return false
+		}
+	}
+	return true
 }

@@ -23,7 +23,7 @@ func TestTable_agreesWithAMap(t *testing.T) {
 				table table
 				want  map[string]int
 			}
-			now := snapshot{table{hash, &branch{}}, map[string]int{}}
+			now := snapshot{table{hash, &branch{}, 0}, map[string]int{}}
 			var all []snapshot
 			for i := range 5000 {
 				n := name(i * 7919)
@@ -31,7 +31,7 @@ func TestTable_agreesWithAMap(t *testing.T) {
 					now.table = now.table.without(n)
 					delete(now.want, n)
 				} else {
-					now.table = now.table.with(&leaf{name: n, below: i})
+					now.table = now.table.with(newLeaf(n, i))
 					now.want[n] = i
 				}
 				if i%500 == 0 {
@@ -39,10 +39,13 @@ func TestTable_agreesWithAMap(t *testing.T) {
 				}
 			}
 			for _, s := range append(all, now) {
+				if s.table.size != len(s.want) {
+					t.Fatalf("size %d, want %d", s.table.size, len(s.want))
+				}
 				for i := range names {
 					l, below := s.table.get(name(i)), -1
 					if l != nil {
-						below = l.below
+						below = int(l.below)
 					}
 					want, ok := s.want[name(i)]
 					if !ok {
@@ -56,8 +59,8 @@ func TestTable_agreesWithAMap(t *testing.T) {
 			for i := range names {
 				now.table = now.table.without(name(i))
 			}
-			if len(now.table.root.slots) != 0 {
-				t.Errorf("an emptied table has %d slots", len(now.table.root.slots))
+			if len(now.table.root.slots) != 0 || now.table.size != 0 {
+				t.Errorf("an emptied table has %d slots and size %d", len(now.table.root.slots), now.table.size)
 			}
 		})
 	}
@@ -71,17 +74,17 @@ func BenchmarkView_with(b *testing.B) {
 			v := testView(b)
 			var err error
 			for i := range n {
-				if v, err = v.with(Change{Name: fmt.Sprintf("_acme-challenge.n%d.example.com.", i), Value: "v"}); err != nil {
+				if v, err = v.with(txtChange(fmt.Sprintf("_acme-challenge.n%d.example.com.", i), "v")); err != nil {
 					b.Fatal(err)
 				}
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				next, err := v.with(Change{Name: "_acme-challenge.extra.example.com.", Value: "v"})
+				next, err := v.with(txtChange("_acme-challenge.extra.example.com.", "v"))
 				if err != nil {
 					b.Fatal(err)
 				}
-				if _, err = next.with(Change{Name: "_acme-challenge.extra.example.com.", Value: "v", Delete: true}); err != nil {
+				if _, err = next.with(without(txtChange("_acme-challenge.extra.example.com.", "v"))); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -91,7 +94,7 @@ func BenchmarkView_with(b *testing.B) {
 
 // BenchmarkRespond answers one TXT question.
 func BenchmarkRespond(b *testing.B) {
-	v, err := testView(b).with(Change{Name: "_acme-challenge.example.com.", Value: "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0"})
+	v, err := testView(b).with(txtChange("_acme-challenge.example.com.", "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0"))
 	if err != nil {
 		b.Fatal(err)
 	}

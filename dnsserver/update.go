@@ -2,16 +2,27 @@ package dnsserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
 )
 
 // maxBatch bounds how many changes share one transaction.
 const maxBatch = 1024
 
+// maxKey bounds the key of a document, in bytes.
+const maxKey = 1024
+
 // update is a change on its way to the one goroutine that makes changes.
 type update struct {
-	change Change
-	done   chan error // has room for the one result
+	by   actor
+	make func(*draft) error // after an error nothing of it is kept
+	made []Change           // what that did to records
+	done chan error         // has room for the one result
 }
 
 // PutTXT makes value one of the TXT values at name and leaves the others
@@ -20,13 +31,15 @@ type update struct {
 // ErrConflict, ErrTooLarge, ErrStorage or ErrStopped. When ctx ends first, the
 // change may or may not be made; making it again is safe.
 func (s *Server) PutTXT(ctx context.Context, name, value string) error {
-	return s.change(ctx, "put TXT", Change{Name: name, Value: value})
+	return s.changeAt(ctx, "put TXT", name, func(d *draft, name string) error { return d.putTXT(name, value) })
 }
 
 // DeleteTXT takes value away from the TXT values at name and leaves the others
 // alone. Taking away what is not there is no error. Otherwise it is as PutTXT.
 func (s *Server) DeleteTXT(ctx context.Context, name, value string) error {
-	return s.change(ctx, "delete TXT", Change{Name: name, Value: value, Delete: true})
+	return s.changeAt(ctx, "delete TXT", name, func(d *draft, name string) error {
+		return d.change(Change{Name: name, Type: dns.TypeTXT, Data: txtData(value), Op: DeleteRecord})
+	})
 }
 
 // PutCNAME makes name an alias of target, in the place of another CNAME that
@@ -37,7 +50,7 @@ func (s *Server) PutCNAME(ctx context.Context, name, target string) error {
 	if err != nil {
 		return fmt.Errorf("put CNAME: the target: %w", err)
 	}
-	return s.change(ctx, "put CNAME", Change{Name: name, Value: target, Alias: true})
+	return s.changeAt(ctx, "put CNAME", name, func(d *draft, name string) error { return d.putCNAME(name, target) })
 }
 
 // DeleteCNAME takes the CNAME at name away if it leads to target. Otherwise it is
@@ -47,7 +60,80 @@ func (s *Server) DeleteCNAME(ctx context.Context, name, target string) error {
 	if err != nil {
 		return fmt.Errorf("delete CNAME: the target: %w", err)
 	}
-	return s.change(ctx, "delete CNAME", Change{Name: name, Value: target, Alias: true, Delete: true})
+	return s.changeAt(ctx, "delete CNAME", name, func(d *draft, name string) error {
+		return d.change(Change{Name: name, Type: dns.TypeCNAME, Data: nameData(target), Op: DeleteRecord})
+	})
+}
+
+// Change makes changes together or not at all, under the rules of PutTXT. Names
+// may be written as people write them. An error may also wrap ErrRecord.
+func (s *Server) Change(ctx context.Context, changes ...Change) error {
+	canonical := make([]Change, len(changes))
+	for i, c := range changes {
+		name, err := canonicalName(c.Name)
+		if err != nil {
+			return fmt.Errorf("change records: %w", err)
+		}
+		canonical[i] = c
+		canonical[i].Name = name
+	}
+	return s.update(ctx, func(d *draft) error {
+		for _, c := range canonical {
+			if err := d.change(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// PutDocument keeps value under key, as durably as a record. The key's prefix
+// says whose it is: "account/…". "serial/…" is the server's own.
+func (s *Server) PutDocument(ctx context.Context, key string, value []byte) error {
+	return s.keep(ctx, Document{Key: key, Value: value})
+}
+
+// DeleteDocument forgets what is kept under key. Forgetting what is not there
+// is no error.
+func (s *Server) DeleteDocument(ctx context.Context, key string) error {
+	return s.keep(ctx, Document{Key: key, Delete: true})
+}
+
+func (s *Server) keep(ctx context.Context, doc Document) error {
+	if doc.Key == "" || len(doc.Key) > maxKey || strings.HasPrefix(doc.Key, serialPrefix) {
+		return fmt.Errorf("keep a document: %q cannot be its key", doc.Key)
+	}
+	return s.update(ctx, func(d *draft) error {
+		d.keep(doc)
+		return nil
+	})
+}
+
+// Document returns what is kept under key, and whether anything is. The error
+// is ErrStopped.
+func (s *Server) Document(key string) (value []byte, ok bool, err error) {
+	v := s.view.Load()
+	if v == nil {
+		return nil, false, ErrStopped
+	}
+	text, ok := v.document(key)
+	return []byte(text), ok, nil
+}
+
+// Documents returns what is kept under keys that begin with prefix, in no
+// order. It looks at every document, so it is for a start and for listings.
+func (s *Server) Documents(prefix string) ([]Document, error) {
+	v := s.view.Load()
+	if v == nil {
+		return nil, ErrStopped
+	}
+	var all []Document
+	for l := range v.documents.all() {
+		if strings.HasPrefix(l.name(), prefix) {
+			all = append(all, Document{Key: l.name(), Value: []byte(l.value())})
+		}
+	}
+	return all, nil
 }
 
 // CNAME returns where name leads, as PutCNAME was told; empty without one. The
@@ -64,22 +150,26 @@ func (s *Server) CNAME(name string) (string, error) {
 	if _, err := v.place(canonical); err != nil {
 		return "", err
 	}
-	if l := v.table.get(canonical); l != nil {
-		return display(l.alias), nil
-	}
-	return "", nil
+	return display(v.table.get(canonical).alias()), nil
 }
 
-func (s *Server) change(ctx context.Context, what string, c Change) error {
-	canonical, err := canonicalName(c.Name)
+// changeAt makes a change at a name that a person wrote.
+func (s *Server) changeAt(ctx context.Context, what, name string, change func(d *draft, name string) error) error {
+	canonical, err := canonicalName(name)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	c.Name = canonical
+	return s.update(ctx, func(d *draft) error { return change(d, canonical) })
+}
+
+// update has the writer make a change. It is called once, with the state that
+// all changes before it left; what it reads there stays true until it is
+// stored. When update returns nil the change is durable and visible.
+func (s *Server) update(ctx context.Context, change func(*draft) error) error {
 	if s.view.Load() == nil {
 		return ErrStopped
 	}
-	u := update{c, make(chan error, 1)}
+	u := update{by: actorOf(ctx), make: change, done: make(chan error, 1)}
 	select {
 	case s.updates <- u:
 	case <-s.stop:
@@ -89,9 +179,6 @@ func (s *Server) change(ctx context.Context, what string, c Change) error {
 	}
 	select {
 	case err := <-u.done:
-		if err == nil {
-			s.changed(ctx, c)
-		}
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
@@ -117,16 +204,87 @@ func (s *Server) TXT(name string) ([]string, error) {
 	return v.values(z, canonical), nil
 }
 
+// load reads all that is kept and makes the first view. A record that the
+// configuration has no place for any more stays in the store, unanswered.
+func (s *Server) load(ctx context.Context) (*view, error) {
+	v := newView(s.zones)
+	err := s.store.Load(ctx, func(b Batch) error {
+		v = v.loaded(b)
+		for _, c := range b.Changes {
+			s.expiries.add(c)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load the records: %w: %w", ErrStorage, err)
+	}
+	for key := range v.parked {
+		s.log.Warn("records outside the configuration are kept but not answered",
+			"count", len(v.parked), "example", display(key.name))
+		break
+	}
+	v, b := v.withSerials()
+	if !b.empty() {
+		if err := s.store.Apply(ctx, b); err != nil {
+			s.log.Error("serials cannot be stored; they will be with the next change", "error", err)
+			s.unsaved = b.Documents
+		}
+	}
+	s.log.Info("records loaded", "count", v.count())
+	return v, nil
+}
+
 // write makes changes, one batch after another, until Shutdown. Changes that
 // arrive while one batch is being stored make up the next, so the cost of a
 // disk flush is shared and the order in the store is the order in the view.
 func (s *Server) write() {
 	for {
+		if at, ok := s.expiries.next(); ok && at <= s.clock.now().Unix() {
+			s.sweep() // whatever else is waiting
+			continue
+		}
+		due, stop := s.nextSweep()
 		select {
 		case <-s.stop:
+			stop()
 			return
 		case u := <-s.updates:
 			s.commit(s.gather(u))
+		case <-due:
+		}
+		stop()
+	}
+}
+
+// nextSweep is when the next record expires.
+func (s *Server) nextSweep() (<-chan time.Time, func()) {
+	at, ok := s.expiries.next()
+	if !ok {
+		return nil, func() {}
+	}
+	return s.clock.timer(time.Unix(at, 0))
+}
+
+// sweep takes away what has expired: a change like any other. When it cannot be
+// stored the records stay, and it is tried again.
+func (s *Server) sweep() {
+	now := s.clock.now().Unix()
+	names := s.expiries.due(now, maxBatch)
+	if len(names) == 0 {
+		return
+	}
+	u := update{by: actor{by: "expiry"}, make: func(d *draft) error {
+		var errs []error
+		for _, name := range names {
+			errs = append(errs, d.expire(name, now))
+		}
+		return errors.Join(errs...)
+	}, done: make(chan error, 1)}
+	s.commit([]update{u})
+	if err := <-u.done; err != nil {
+		s.log.Error("expired records cannot be taken away", "count", len(names), "error", err)
+		for _, name := range names {
+			s.expiries.push(now+retrySweep, name)
 		}
 	}
 }
@@ -145,45 +303,46 @@ func (s *Server) gather(first update) []update {
 	return batch
 }
 
-// commit stores a batch, then shows it, then acknowledges it. A change that
-// would alter nothing is stored too: after a fault the store may hold what the
-// view does not.
+// commit stores a batch, then shows it, then acknowledges it.
 func (s *Server) commit(batch []update) {
-	next := s.view.Load()
+	d := newDraft(s.view.Load())
 	var accepted []update
-	var changes []Change
 	for _, u := range batch {
-		v, err := next.with(u.change)
-		if err != nil {
+		before := d.view
+		d.made = nil
+		if err := u.make(d); err != nil {
+			d.view = before
 			s.counters.refusedChanges.Add(1)
 			u.done <- err
 			continue
 		}
-		if l := next.table.get(u.change.Name); v == next && u.change.Alias && u.change.Delete && l != nil && l.alias != "" {
-			u.done <- nil // the CNAME there is another one, and stays
-			continue
-		}
-		next = v
+		u.made = d.made
 		accepted = append(accepted, u)
-		changes = append(changes, u.change)
 	}
-	if len(changes) == 0 {
-		return
-	}
-	// A change that has begun is finished: no caller's context may undo a batch
-	// that others share.
-	err := s.store.Apply(context.Background(), changes)
-	if err != nil {
-		s.counters.storageFaults.Add(uint64(len(changes)))
-		s.storageFault.Store(true)
-		s.log.Error("records cannot be stored", "count", len(changes), "error", err)
-		err = fmt.Errorf("%w, nothing was changed: %w; mend it and try again", ErrStorage, err)
-	} else {
-		s.counters.changes.Add(uint64(len(changes)))
-		s.storageFault.Store(false)
-		s.view.Store(next)
+	var err error
+	if b := d.finish(); !b.empty() {
+		b.Documents = append(slices.Clip(s.unsaved), b.Documents...)
+		// A change that has begun is finished: no caller's context may undo a batch
+		// that others share.
+		if err = s.store.Apply(context.Background(), b); err != nil {
+			s.counters.storageFaults.Add(uint64(len(b.Changes)))
+			s.storageFault.Store(true)
+			s.log.Error("changes cannot be stored", "records", len(b.Changes), "documents", len(b.Documents), "error", err)
+			err = fmt.Errorf("%w, nothing was changed: %w; mend it and try again", ErrStorage, err)
+		} else {
+			s.view.Store(d.view)
+			s.unsaved = nil
+			s.storageFault.Store(false)
+			s.counters.changes.Add(uint64(len(b.Changes)))
+			for _, c := range b.Changes {
+				s.expiries.add(c)
+			}
+		}
 	}
 	for _, u := range accepted {
+		if err == nil {
+			s.history.add(u.by, u.made)
+		}
 		u.done <- err
 	}
 }

@@ -15,7 +15,8 @@ import (
 var (
 	ErrNotInZone = errors.New("name is outside every zone")     // HTTP 404
 	ErrConflict  = errors.New("other records stand in the way") // HTTP 409
-	ErrTooLarge  = errors.New("too much TXT at one name")       // HTTP 413
+	ErrTooLarge  = errors.New("too much at one name")           // HTTP 413
+	ErrRecord    = errors.New("there cannot be such a record")  // HTTP 422
 	ErrStorage   = errors.New("storage is at fault")            // HTTP 503; nothing was changed
 	ErrStopped   = errors.New("server is not running")          // HTTP 503; nothing was changed
 )
@@ -23,35 +24,75 @@ var (
 // view is everything a query needs. It is immutable: a change makes a new one
 // that shares nearly all of it.
 type view struct {
-	zones map[string]*zone // by apex; the same map in every view of a server
-	table table            // the records put over the API
+	zones     map[string]*zone // by apex; the same map in every view of a server
+	states    []*zoneState     // by the index of the zone
+	table     table            // the records that come and go
+	documents table
+	parked    map[recordKey]Change // records that the configuration has no place for
 }
 
-// found is what exists at a name: configured records, records put over the API,
-// or neither (an empty non-terminal).
+// zoneState is what changes of a zone with its records. It is immutable.
+type zoneState struct {
+	serial   uint32
+	cuts     int // delegations among the records that come and go
+	soa      *dns.SOA
+	negative *dns.SOA // soa with the TTL of a negative answer (RFC 2308 §3)
+}
+
+// newView returns a view without records.
+func newView(zones map[string]*zone) *view {
+	v := &view{
+		zones: zones, states: make([]*zoneState, len(zones)),
+		table: newTable(), documents: newTable(), parked: map[recordKey]Change{},
+	}
+	for _, z := range zones {
+		v.states[z.index] = z.state(z.soa.Serial, 0)
+	}
+	return v
+}
+
+// state returns the zone's state at a serial.
+func (z *zone) state(serial uint32, cuts int) *zoneState {
+	soa := *z.soa
+	soa.Serial = serial
+	negative := soa
+	negative.Hdr.Ttl = min(soa.Hdr.Ttl, soa.Minttl)
+	return &zoneState{serial: serial, cuts: cuts, soa: &soa, negative: &negative}
+}
+
+// withState returns the view with another state of one zone.
+func (v *view) withState(z *zone, state *zoneState) *view {
+	next := *v
+	next.states = slices.Clone(v.states)
+	next.states[z.index] = state
+	return &next
+}
+
+// found is what exists at a name: configured records, records that come and
+// go, or neither (an empty non-terminal).
 type found struct {
 	node   *node
-	values []string
-	alias  string
+	leaf   *leaf
 	exists bool
 }
 
 // cname returns the CNAME at the name, or nil.
-func (f found) cname(z *zone, name string) *dns.CNAME {
-	if f.alias == "" {
+func (f found) cname(owner string) *dns.CNAME {
+	s := f.leaf.set(dns.TypeCNAME)
+	if s.count == 0 {
 		return f.node.cname()
 	}
-	h := dns.RR_Header{Name: name, Rrtype: dns.TypeCNAME, Class: dns.ClassINET, Ttl: z.dynamicTTL}
-	return &dns.CNAME{Hdr: h, Target: f.alias}
+	h := dns.RR_Header{Name: owner, Rrtype: dns.TypeCNAME, Class: dns.ClassINET, Ttl: s.ttl()}
+	return &dns.CNAME{Hdr: h, Target: f.leaf.alias()}
 }
+
+// has reports whether the name holds records.
+func (f found) has() bool { return f.leaf.holds() || f.node != nil && len(f.node.rrsets) > 0 }
 
 // at returns what exists at exactly this name.
 func (v *view) at(z *zone, name string) found {
-	f := found{node: z.nodes[name]}
-	f.exists = f.node != nil
-	if l := v.table.get(name); l != nil {
-		f.values, f.alias, f.exists = l.values, l.alias, true
-	}
+	f := found{node: z.nodes[name], leaf: v.table.get(name)}
+	f.exists = f.node != nil || f.leaf != nil
 	return f
 }
 
@@ -93,22 +134,56 @@ func (v *view) zoneOf(name string, qtype uint16) *zone {
 	}
 }
 
-// place finds the zone a record at name would be in, or says why it cannot be
-// there.
+// cutAbove returns the highest delegation at or above name, "" for none.
+func (v *view) cutAbove(z *zone, name string) string {
+	cut := z.cutAbove(name)
+	if v.states[z.index].cuts == 0 {
+		return cut
+	}
+	for name != z.name {
+		if v.table.get(name).set(dns.TypeNS).count > 0 && (cut == "" || within(cut, name)) {
+			cut = name
+		}
+		up, ok := parent(name)
+		if !ok {
+			break
+		}
+		name = up
+	}
+	return cut
+}
+
+// place finds the zone a TXT record at name would be in, or says why it cannot
+// be there.
 func (v *view) place(name string) (*zone, error) {
-	z := v.zoneOf(name, dns.TypeTXT)
+	return v.placeOf(Change{Name: name, Type: dns.TypeTXT})
+}
+
+// placeOf is place for a change of any type. At and below a delegation stand
+// only the records that make it; whatever else is there may go.
+func (v *view) placeOf(c Change) (*zone, error) {
+	name, rrtype := c.Name, c.Type
+	z := v.zoneOf(name, rrtype)
 	if z == nil {
 		return nil, fmt.Errorf("%w: %s; this server has %s", ErrNotInZone, display(name), v.zoneNames())
 	}
-	if cut := z.cutAbove(name); cut != "" {
-		return nil, fmt.Errorf("%w: %s is delegated to other servers; put the value there, or remove the NS from the configuration",
-			ErrConflict, display(cut))
+	if cut := v.cutAbove(z, name); cut != "" && (z.cutAbove(name) != "" || c.Op == Put && !delegatable(rrtype, name == cut)) {
+		return nil, fmt.Errorf("%w: %s is delegated to other servers; put the record there, or remove the NS from %s",
+			ErrConflict, display(cut), z.keeper(cut))
 	}
 	if c := z.nodes[name].cname(); c != nil {
-		return nil, fmt.Errorf("%w: %s is a CNAME to %s; put the value there, or remove the CNAME from the configuration",
+		return nil, fmt.Errorf("%w: %s is a CNAME to %s; put the record there, or remove the CNAME from the configuration",
 			ErrConflict, display(name), display(lower(c.Target)))
 	}
 	return z, nil
+}
+
+// keeper says where the records of a name can be changed.
+func (z *zone) keeper(name string) string {
+	if z.nodes[name] != nil {
+		return "the configuration"
+	}
+	return "this zone"
 }
 
 func (v *view) zoneNames() string {
@@ -119,99 +194,10 @@ func (v *view) zoneNames() string {
 	return strings.Join(names, ", ")
 }
 
-// with returns the view after a change. Putting what is there and deleting
-// what is not change nothing.
-func (v *view) with(c Change) (*view, error) {
-	z, err := v.place(c.Name)
-	if err != nil {
-		return nil, err
-	}
-	old := v.table.get(c.Name)
-	if c.Alias {
-		return v.withAlias(z, old, c)
-	}
-	var values []string
-	below := 0
-	if old != nil {
-		values, below = old.values, old.below
-	}
-	if old != nil && old.alias != "" && !c.Delete {
-		return nil, fmt.Errorf("%w: %s is a CNAME to %s; put the value there, or delete the CNAME", ErrConflict, display(c.Name), display(old.alias))
-	}
-	i, there := slices.BinarySearch(values, c.Value)
-	switch {
-	case c.Delete && z.nodes[c.Name] != nil && slices.Contains(z.nodes[c.Name].txt, c.Value):
-		return nil, fmt.Errorf("%w: this value at %s is in the configuration file; remove it there", ErrConflict, display(c.Name))
-	case c.Delete == !there:
-		return v, nil
-	case c.Delete:
-		values = slices.Delete(slices.Clone(values), i, i+1)
-	default:
-		if err := roomFor(z, values, c); err != nil {
-			return nil, err
-		}
-		values = slices.Insert(slices.Clone(values), i, c.Value)
-	}
-	return v.exchange(z, old, &leaf{name: c.Name, values: values, below: below}), nil
-}
-
-// withAlias is with for a CNAME, which is alone at its name (RFC 1034 §3.6.2):
-// it takes the place of another CNAME (RFC 2136 §3.4.2.2), and of nothing else.
-func (v *view) withAlias(z *zone, old *leaf, c Change) (*view, error) {
-	next := &leaf{name: c.Name}
-	if old != nil {
-		*next = *old
-	}
-	switch {
-	case c.Delete && !strings.EqualFold(next.alias, c.Value):
-		return v, nil
-	case c.Delete:
-		next.alias = ""
-	case lower(c.Value) == c.Name:
-		return nil, fmt.Errorf("%w: %s would lead to itself; correct the value", ErrConflict, display(c.Name))
-	case len(next.values) > 0:
-		return nil, fmt.Errorf("%w: %s has TXT values, beside which there is no CNAME; delete them first", ErrConflict, display(c.Name))
-	case z.nodes[c.Name] != nil && len(z.nodes[c.Name].rrsets) > 0:
-		return nil, fmt.Errorf("%w: %s has records in the configuration, beside which there is no CNAME; remove them there", ErrConflict, display(c.Name))
-	default:
-		next.alias = c.Value
-	}
-	return v.exchange(z, old, next), nil
-}
-
-// exchange returns the view with another leaf in the place of old, which is nil
-// where there was none.
-func (v *view) exchange(z *zone, old, l *leaf) *view {
-	next := v.table.set(l)
-	if old.holds() != l.holds() {
-		next = next.count(l.name, z.name, l.holds())
-	}
-	return &view{v.zones, next}
-}
-
-// roomFor reports ErrTooLarge when a name's TXT values would not fit into one
-// message with one more.
-func roomFor(z *zone, values []string, c Change) error {
-	size := wireSize(c.Value)
-	for _, value := range values {
-		size += wireSize(value)
-	}
-	if n := z.nodes[c.Name]; n != nil {
-		for _, value := range n.txt {
-			size += wireSize(value)
-		}
-	}
-	if size > maxTXTSet {
-		return fmt.Errorf("%w: %s would hold %d bytes, and %d fit a DNS message; delete old values or shorten this one",
-			ErrTooLarge, display(c.Name), size, maxTXTSet)
-	}
-	return nil
-}
-
 // set stores a leaf, or drops it when it says nothing.
 func (t table) set(l *leaf) table {
 	if !l.holds() && l.below == 0 {
-		return t.without(l.name)
+		return t.without(l.name())
 	}
 	return t.with(l)
 }
@@ -219,22 +205,17 @@ func (t table) set(l *leaf) table {
 // count tells the ancestors of name, below the apex, that it has gained or
 // lost its records: what they know makes them exist (RFC 4592 §2.2.2).
 func (t table) count(name, apex string, gained bool) table {
+	change := 1
+	if !gained {
+		change = -1
+	}
 	for name != apex {
 		up, ok := parent(name)
 		if !ok || up == apex {
 			return t
 		}
 		name = up
-		l := &leaf{name: name}
-		if old := t.get(name); old != nil {
-			*l = *old
-		}
-		if gained {
-			l.below++
-		} else {
-			l.below--
-		}
-		t = t.set(l)
+		t = t.set(t.get(name).counted(name, change))
 	}
 	return t
 }
@@ -245,12 +226,48 @@ func (v *view) values(z *zone, name string) []string {
 	if n := z.nodes[name]; n != nil {
 		all = append(all, n.txt...)
 	}
-	if l := v.table.get(name); l != nil {
-		for _, value := range l.values {
-			if !slices.Contains(all, value) {
-				all = append(all, value)
-			}
+	configured := len(all)
+	for r := range v.table.get(name).set(dns.TypeTXT).records() {
+		if value := txtValue(r.data); !slices.Contains(all, value) {
+			all = append(all, value)
 		}
 	}
+	slices.Sort(all[configured:])
 	return all
+}
+
+// records returns the rrset of a type at a name as one (RFC 2181 §5.2): the
+// configured records and those that come and go, none twice, with one TTL, the
+// lowest. The owner is spelled as the question spells it.
+func (v *view) records(z *zone, f found, owner string, rrtype uint16) []dns.RR {
+	var configured []dns.RR
+	if f.node != nil {
+		configured = f.node.rrsets[rrtype]
+	}
+	if rrtype == dns.TypeSOA && len(configured) > 0 {
+		configured = []dns.RR{v.states[z.index].soa}
+	}
+	s := f.leaf.set(rrtype)
+	if s.count == 0 {
+		return spelled(owner, configured)
+	}
+	ttl := s.ttl()
+	if len(configured) > 0 {
+		ttl = min(ttl, configured[0].Header().Ttl)
+	}
+	set := make([]dns.RR, 0, len(configured)+s.count)
+	for _, rr := range configured {
+		rr = dns.Copy(rr)
+		rr.Header().Name, rr.Header().Ttl = owner, ttl
+		set = append(set, rr)
+	}
+	for r := range s.records() {
+		if f.node.holds(rrtype, r.data) {
+			continue
+		}
+		if rr, err := newRR(owner, rrtype, record{ttl: ttl, data: r.data}); err == nil {
+			set = append(set, rr)
+		}
+	}
+	return set
 }

@@ -132,7 +132,7 @@ func testView(t testing.TB) *view {
 	if err := joined(problems); err != nil {
 		t.Fatal(err)
 	}
-	return &view{zones, newTable()}
+	return newView(zones)
 }
 
 func TestWire_row7_valuesOfAnyLengthAndBytes(t *testing.T) {
@@ -234,7 +234,7 @@ func TestWire_row9_optionalRecordsAreDroppedAndGlueIsNot(t *testing.T) {
 	if err := joined(problems); err != nil {
 		t.Fatal(err)
 	}
-	v := &view{zones, newTable()}
+	v := newView(zones)
 	m := ask("example.com. NS")
 	m.SetEdns0(700, false)
 	reply := unwire(t, v.respond(wire(t, m), edns0UDPSize).wire)

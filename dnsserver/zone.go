@@ -11,8 +11,8 @@ import (
 // zone is one configured zone, compiled. It is immutable.
 type zone struct {
 	name       string
-	soa        *dns.SOA
-	negative   *dns.SOA // soa with the TTL of a negative answer (RFC 2308 §3)
+	index      int      // of its state in a view
+	soa        *dns.SOA // with the serial it begins with
 	dynamicTTL uint32
 	nodes      map[string]*node // by canonical name; empty non-terminals are there too
 }
@@ -20,8 +20,9 @@ type zone struct {
 // node is what is configured at one name; an empty non-terminal has no rrsets.
 type node struct {
 	rrsets map[uint16][]dns.RR
-	txt    []string // the values of the TXT rrset, strings joined
-	cut    bool     // a delegation: NS below the apex
+	data   map[uint16][]string // of the rrsets, in wire form
+	txt    []string            // the values of the TXT rrset, strings joined
+	cut    bool                // a delegation: NS below the apex
 }
 
 // cname returns the CNAME at the node, or nil.
@@ -67,6 +68,7 @@ func compileZones(confs []Zone) (map[string]*zone, []*ConfigError) {
 			b.problem("name", 0, "merge the two blocks", "the zone is configured twice")
 			continue
 		}
+		b.zone.index = len(zones)
 		zones[b.zone.name] = b.zone
 	}
 	var problems []*ConfigError
@@ -126,9 +128,6 @@ func (b *zoneBuilder) begin() bool {
 		Refresh: 3600, Retry: 600, Expire: 1209600, Minttl: negativeTTL,
 	}
 	b.add(b.zone.soa)
-	negative := *b.zone.soa
-	negative.Hdr.Ttl = min(ttl, negativeTTL)
-	b.zone.negative = &negative
 	return true
 }
 
@@ -159,6 +158,12 @@ func (b *zoneBuilder) add(rr dns.RR) {
 		other.Header().Ttl = lowest
 	}
 	n.rrsets[h.Rrtype] = set
+	if data, err := rdata(rr); err == nil { // admit refused what has none
+		if n.data == nil {
+			n.data = map[uint16][]string{}
+		}
+		n.data[h.Rrtype] = append(n.data[h.Rrtype], data)
+	}
 	if txt, ok := rr.(*dns.TXT); ok {
 		var value strings.Builder
 		for _, part := range txt.Txt {
