@@ -79,8 +79,11 @@ func (e *ConfigError) Error() string {
 	if e.Line > 0 {
 		where = fmt.Sprintf("%s, line %d", e.Field, e.Line)
 	}
-	if e.Block != "" {
+	switch {
+	case e.Block != "" && e.Name != "":
 		where = fmt.Sprintf("%s %q: %s", e.Block, e.Name, where)
+	case e.Block != "":
+		where = e.Block + ": " + where
 	}
 	return fmt.Sprintf("%s: %s; %s", where, e.Problem, e.Fix)
 }
