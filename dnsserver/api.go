@@ -42,6 +42,16 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("/readyz", s.handleReady)
 	mux.HandleFunc("/metrics", s.handleMetrics)
 	mux.HandleFunc("/v1/queries", s.handleEvents)
+	mux.HandleFunc("/v1/delegations", s.handleDelegations)
+	mux.HandleFunc("/v1/delegations/{domain}", s.handleDelegation)
+	mux.HandleFunc("/v1/delegations/{domain}/check", s.handleCheck)
+	mux.HandleFunc("/v1/delegations/{domain}/rotate", s.handleRotate)
+	mux.HandleFunc("/v1/accounts", s.handleAccounts)
+	mux.HandleFunc("/v1/accounts/{username}", s.handleAccount)
+	mux.HandleFunc("/v1/accounts/{username}/rotate", s.handleAccountRotate)
+	mux.HandleFunc("/register", s.handleAcmeRegister)
+	mux.HandleFunc("/update", s.handleAcmeUpdate)
+	mux.HandleFunc("/health", s.handleAcmeHealth)
 	mux.HandleFunc("/v1/txt/{name}", s.handle(txtRecords(s)))
 	mux.HandleFunc("/v1/cname/{name}", s.handle(aliases(s)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -128,7 +138,7 @@ func (s *Server) serveRecords(w http.ResponseWriter, r *http.Request, kind recor
 	if !s.covers(w, who, name) || !permitted(w, who, right) {
 		return
 	}
-	r = r.WithContext(withActor(r.Context(), fmt.Sprintf("token %q", who.name), remoteAddr(r)))
+	r = r.WithContext(withActor(r.Context(), fmt.Sprintf("token %q", who.name), s.clientOf(r)))
 	switch r.Method {
 	case http.MethodGet:
 		s.handleGet(w, name, kind)
@@ -242,6 +252,14 @@ func refuseError(w http.ResponseWriter, err error) {
 		status = http.StatusConflict
 	case errors.Is(err, ErrRecord):
 		status = http.StatusUnprocessableEntity
+	case errors.Is(err, ErrNoAccount):
+		status = http.StatusNotFound
+	case errors.Is(err, ErrTaken):
+		status = http.StatusConflict
+	case errors.Is(err, ErrForbidden):
+		status = http.StatusUnauthorized
+	case errors.Is(err, ErrFull):
+		status = http.StatusInsufficientStorage
 	case errors.Is(err, ErrTooLarge):
 		status = http.StatusRequestEntityTooLarge
 	}

@@ -34,6 +34,9 @@ type Config struct {
 	LogQueries     bool          // log each query: who asked what, and what was answered
 	QueryLog       QueryLog      // what is remembered of queries and changes
 	MetricsFrom    []string      // networks that may read /metrics without a token, such as 127.0.0.0/8
+	TrustedProxies []string      // networks whose X-Forwarded-For is believed
+	Resolver       string        // host:port, that finds the servers of domains; "" means the system's
+	Accounts       Accounts      // what is registered, and the acme-dns API
 }
 
 // Zone is one zone: its apex, and the records that do not change.
@@ -105,8 +108,9 @@ func (c Config) compile() (map[string]*zone, []token, []*ConfigError) {
 	}
 	zones, zoneProblems := compileZones(c.Zones)
 	tokens, tokenProblems := compileTokens(c.Tokens, zones)
-	_, networkProblems := compileNetworks("metrics_from", c.MetricsFrom)
-	return zones, tokens, slices.Concat(problems, zoneProblems, tokenProblems, c.QueryLog.problems(), networkProblems)
+	_, metrics := compileNetworks("metrics_from", c.MetricsFrom)
+	_, proxies := compileNetworks("trusted_proxies", c.TrustedProxies)
+	return zones, tokens, slices.Concat(problems, zoneProblems, tokenProblems, c.QueryLog.problems(), metrics, proxies, c.Accounts.problems(zones))
 }
 
 // joined makes one error of several problems, nil of none.

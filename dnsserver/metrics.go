@@ -29,7 +29,7 @@ func (s *Server) handleMetrics(w http.ResponseWriter, r *http.Request) {
 		refuseMethod(w, r, "GET, HEAD")
 		return
 	}
-	if !inNetworks(s.settings.Load().metricsFrom, remoteAddr(r)) {
+	if !inNetworks(s.settings.Load().metricsFrom, s.clientOf(r)) {
 		who, ok := s.bearer(w, r)
 		if !ok || !permitted(w, who, rightRead) {
 			return

@@ -20,19 +20,26 @@ import (
 // Server answers DNS queries and takes changes. Make it with New; several in
 // one process do not disturb each other.
 type Server struct {
-	zones        map[string]*zone
-	settings     atomic.Pointer[settings]
-	store        Store
-	log          *slog.Logger
-	idleTimeout  time.Duration
-	conns        *connections
-	taps         taps
-	queries      *queryLog
-	history      *history
-	counters     counters
-	storageFault atomic.Bool // the last change could not be stored
-	moreMetrics  []func(*metric.Writer)
-	since        time.Time // when it was made
+	zones         map[string]*zone
+	settings      atomic.Pointer[settings]
+	store         Store
+	log           *slog.Logger
+	idleTimeout   time.Duration
+	conns         *connections
+	taps          taps
+	queries       *queryLog
+	history       *history
+	counters      counters
+	storageFault  atomic.Bool   // the last change could not be stored
+	accounts      atomic.Int64  // how many there are
+	updatesOf     limiter       // by account
+	registrations limiter       // by client
+	bcrypting     chan struct{} // has room for one
+	checking      chan struct{} // has room for as many checks of delegations as run at once
+	verified      verifications
+	dial          func(netip.Addr) netip.AddrPort // where tests have the world's name servers; nil is the world
+	moreMetrics   []func(*metric.Writer)
+	since         time.Time // when it was made
 
 	view    atomic.Pointer[view] // nil until the records are loaded: SERVFAIL
 	updates chan update
@@ -67,12 +74,14 @@ func New(config Config, store Store, logger *slog.Logger) (*Server, error) {
 		conns: newConnections(
 			orDefault(config.MaxConnections, DefaultMaxConnections),
 			orDefault(config.MaxPerClient, DefaultMaxPerClient)),
-		updates: make(chan update),
-		clock:   systemClock(),
-		stop:    make(chan struct{}),
-		queries: newQueryLog(config.QueryLog),
-		history: newHistory(config.QueryLog),
-		since:   time.Now(),
+		updates:   make(chan update),
+		clock:     systemClock(),
+		stop:      make(chan struct{}),
+		queries:   newQueryLog(config.QueryLog),
+		history:   newHistory(config.QueryLog),
+		since:     time.Now(),
+		bcrypting: make(chan struct{}, 1),
+		checking:  make(chan struct{}, 8),
 	}
 	s.settings.Store(newSettings(config, tokens))
 	return s, nil

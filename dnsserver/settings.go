@@ -15,12 +15,22 @@ type settings struct {
 	logQueries  bool
 	metricsFrom []netip.Prefix
 	addresses   string // the privacy setting
+
+	accounts       Accounts // with defaults
+	resolver       string
+	registerFrom   []netip.Prefix
+	trustedProxies []netip.Prefix
 }
 
 // newSettings makes them of a Config without problems.
 func newSettings(config Config, tokens []token) *settings {
 	from, _ := compileNetworks("metrics_from", config.MetricsFrom)
-	return &settings{tokens: tokens, logQueries: config.LogQueries, metricsFrom: from, addresses: config.QueryLog.Addresses}
+	register, _ := compileNetworks("register_from", config.Accounts.RegisterFrom)
+	proxies, _ := compileNetworks("trusted_proxies", config.TrustedProxies)
+	return &settings{
+		accounts: config.Accounts.withDefaults(config.Zones), registerFrom: register, trustedProxies: proxies, resolver: config.Resolver,
+		tokens: tokens, logQueries: config.LogQueries, metricsFrom: from, addresses: config.QueryLog.Addresses,
+	}
 }
 
 // compileNetworks reads networks; an address is a network of one.

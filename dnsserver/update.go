@@ -230,6 +230,7 @@ func (s *Server) load(ctx context.Context) (*view, error) {
 			s.unsaved = b.Documents
 		}
 	}
+	s.accounts.Store(v.countAccounts())
 	s.log.Info("records loaded", "count", v.count())
 	return v, nil
 }
