@@ -18,8 +18,9 @@ type question struct {
 // answer is what to say, apart from any socket or message.
 type answer struct {
 	rcode                         int
-	authoritative                 bool // RFC 1035 §4.1.1: about the first owner name
-	referral                      bool // additional is glue and must not be left out
+	authoritative                 bool   // RFC 1035 §4.1.1: about the first owner name
+	referral                      bool   // additional is glue and must not be left out
+	refusal                       uint16 // why, as an extended error (RFC 8914); 0 where the rcode says it
 	answer, authority, additional []dns.RR
 }
 
@@ -27,7 +28,7 @@ type answer struct {
 // know its records, and it must not claim that a name does not exist.
 func (v *view) answer(q question) answer {
 	if v == nil {
-		return answer{rcode: dns.RcodeServerFailure}
+		return answer{rcode: dns.RcodeServerFailure, refusal: dns.ExtendedErrorCodeNotReady}
 	}
 	name := lower(q.name)
 	z := v.zoneOf(name, q.rrtype)
@@ -35,10 +36,10 @@ func (v *view) answer(q question) answer {
 	case z == nil:
 		return answer{rcode: dns.RcodeRefused}
 	case q.rrtype == dns.TypeAXFR || q.rrtype == dns.TypeIXFR:
-		return answer{rcode: dns.RcodeRefused} // RFC 5936 §2.2.1: policy
+		return answer{rcode: dns.RcodeRefused, refusal: dns.ExtendedErrorCodeProhibited} // RFC 5936 §2.2.1: policy
 	}
 	a := answer{authoritative: true}
-	owner := q.name
+	owner := name
 	for range maxChain {
 		if cut := v.cutAbove(z, name); cut != "" && (q.rrtype != dns.TypeDS || name != cut) {
 			return a.refer(v, z, cut)
@@ -55,6 +56,17 @@ func (v *view) answer(q question) answer {
 		}
 	}
 	return a
+}
+
+// class is the kind of the answer, for whoever limits how many there are.
+func (a answer) class() class {
+	switch {
+	case a.rcode == dns.RcodeSuccess && (a.referral || len(a.answer) > 0):
+		return classAnswer
+	case a.rcode == dns.RcodeSuccess || a.rcode == dns.RcodeNameError:
+		return classNegative
+	}
+	return classError
 }
 
 // has reports whether the chain has been at name before.

@@ -37,6 +37,10 @@ type Config struct {
 	TrustedProxies []string      // networks whose X-Forwarded-For is believed
 	Resolver       string        // host:port, that finds the servers of domains; "" means the system's
 	Accounts       Accounts      // what is registered, and the acme-dns API
+
+	NSID      string // what the server calls itself to who asks (RFC 5001); empty: nothing
+	Cookies   Cookies
+	RateLimit RateLimit
 }
 
 // Zone is one zone: its apex, and the records that do not change.
@@ -110,7 +114,7 @@ func (c Config) compile() (map[string]*zone, []token, []*ConfigError) {
 	tokens, tokenProblems := compileTokens(c.Tokens, zones)
 	_, metrics := compileNetworks("metrics_from", c.MetricsFrom)
 	_, proxies := compileNetworks("trusted_proxies", c.TrustedProxies)
-	return zones, tokens, slices.Concat(problems, zoneProblems, tokenProblems, c.QueryLog.problems(), metrics, proxies, c.Accounts.problems(zones))
+	return zones, tokens, slices.Concat(problems, zoneProblems, tokenProblems, c.QueryLog.problems(), metrics, proxies, c.Accounts.problems(zones), c.checkPolicy())
 }
 
 // joined makes one error of several problems, nil of none.

@@ -37,7 +37,7 @@ func FuzzRespond(f *testing.F) {
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		for _, limit := range []int{edns0UDPSize, tcpSize} {
 			before := bytes.Clone(msg)
-			r := v.respond(msg, limit)
+			r := v.respond(msg, &terms{limit: limit})
 			if !bytes.Equal(msg, before) {
 				t.Fatal("the request was altered")
 			}

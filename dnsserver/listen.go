@@ -9,14 +9,18 @@ import (
 	"syscall"
 )
 
+// socketBuffer is how much the kernel is asked to keep of what has come over
+// UDP and is not read yet, in bytes. It gives less where its limit is lower.
+const socketBuffer = 4 << 20
+
 // portTries is how often a port that the kernel picked for TCP may turn out to
 // be taken for UDP before listening fails.
 const portTries = 32
 
-// pair is one address that answers over both transports.
-type pair struct {
+// endpoint is one address that answers over both transports.
+type endpoint struct {
 	addr netip.AddrPort
-	udp  *net.UDPConn
+	udp  []*net.UDPConn // on Linux one for each processor
 	tcp  *net.TCPListener
 }
 
@@ -31,17 +35,19 @@ func parseListen(s string) (netip.AddrPort, error) {
 }
 
 // listen opens UDP and TCP on the same port. With port 0 the kernel picks one;
-// it knows nothing of the pair, so several are tried.
-func listen(ctx context.Context, addr netip.AddrPort) (pair, error) {
+// it knows nothing of the other transport, so several are tried.
+func listen(ctx context.Context, addr netip.AddrPort) (endpoint, error) {
 	for try := 1; ; try++ {
-		p, err := listenOnce(ctx, addr)
+		e, err := listenOnce(ctx, addr)
 		if err == nil || addr.Port() != 0 || try == portTries || !errors.Is(err, syscall.EADDRINUSE) {
-			return p, err
+			return e, err
 		}
 	}
 }
 
-func listenOnce(ctx context.Context, addr netip.AddrPort) (pair, error) {
+// listenOnce opens TCP first: sockets of UDP that share their address could
+// share it with another process unnoticed, and TCP cannot.
+func listenOnce(ctx context.Context, addr netip.AddrPort) (endpoint, error) {
 	family := "6" // [::] is IPv6 only, so that 0.0.0.0 may be listed beside it
 	if addr.Addr().Is4() {
 		family = "4"
@@ -49,22 +55,33 @@ func listenOnce(ctx context.Context, addr netip.AddrPort) (pair, error) {
 	var conf net.ListenConfig
 	l, err := conf.Listen(ctx, "tcp"+family, addr.String())
 	if err != nil {
-		return pair{}, err
+		return endpoint{}, err
 	}
 	tcp, ok := l.(*net.TCPListener)
 	if !ok {
-		return pair{}, errors.Join(fmt.Errorf("listen on %s: not TCP", addr), l.Close())
+		return endpoint{}, errors.Join(fmt.Errorf("listen on %s: not TCP", addr), l.Close())
 	}
-	addr = netip.AddrPortFrom(addr.Addr(), tcp.Addr().(*net.TCPAddr).AddrPort().Port())
-	c, err := conf.ListenPacket(ctx, "udp"+family, addr.String())
-	if err != nil {
-		return pair{}, errors.Join(err, tcp.Close())
+	e := endpoint{addr: netip.AddrPortFrom(addr.Addr(), tcp.Addr().(*net.TCPAddr).AddrPort().Port()), tcp: tcp}
+	conf.Control = shareAddress
+	for range socketsPerAddress() {
+		c, err := conf.ListenPacket(ctx, "udp"+family, e.addr.String())
+		if err != nil {
+			return endpoint{}, errors.Join(err, e.close())
+		}
+		udp, ok := c.(*net.UDPConn)
+		if !ok {
+			return endpoint{}, errors.Join(fmt.Errorf("listen on %s: not UDP", e.addr), c.Close(), e.close())
+		}
+		_ = udp.SetReadBuffer(socketBuffer) // best effort
+		e.udp = append(e.udp, udp)
 	}
-	udp, ok := c.(*net.UDPConn)
-	if !ok {
-		return pair{}, errors.Join(fmt.Errorf("listen on %s: not UDP", addr), tcp.Close(), c.Close())
-	}
-	return pair{addr, udp, tcp}, nil
+	return e, nil
 }
 
-func (p pair) close() error { return errors.Join(p.udp.Close(), p.tcp.Close()) }
+func (e endpoint) close() error {
+	errs := []error{e.tcp.Close()}
+	for _, udp := range e.udp {
+		errs = append(errs, udp.Close())
+	}
+	return errors.Join(errs...)
+}

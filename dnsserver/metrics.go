@@ -169,14 +169,3 @@ func writeProcess(m *metric.Writer) {
 	m.Single("go_goroutines", metric.Gauge, "Goroutines that exist.", float64(runtime.NumGoroutine()))
 	m.Single("go_gc_cycles_total", metric.Counter, "Collections of garbage.", float64(mem.NumGC))
 }
-
-// zoneName is the apex of the zone that a reply comes from, "" for none.
-func (v *view) zoneName(r reply) string {
-	if v == nil || !r.query.asked {
-		return ""
-	}
-	if z := v.zoneOf(lower(r.query.question.name), r.query.question.rrtype); z != nil {
-		return z.name
-	}
-	return ""
-}

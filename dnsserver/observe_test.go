@@ -281,6 +281,6 @@ func BenchmarkTap_answered(b *testing.B) {
 	now := time.Now()
 	b.ReportAllocs()
 	for b.Loop() {
-		t.answered("example.com.", client, msg, now, 5*time.Microsecond)
+		t.answered("example.com.", client, msg, now)
 	}
 }

@@ -1,12 +1,17 @@
 package dnsserver
 
-import "context"
+import (
+	"context"
+	"reflect"
+)
 
 // Reload puts another Config into force while queries are answered: zones,
 // tokens, limits and what is logged. The number of entries that the query log
 // holds stays. Its error joins one *ConfigError for each problem, or wraps
 // ErrStopped, and then the old Config stays in force, whole.
 func (s *Server) Reload(ctx context.Context, config Config) error {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
 	err := s.reload(ctx, config)
 	if err != nil {
 		s.ReloadFailed()
@@ -35,10 +40,21 @@ func (s *Server) reload(ctx context.Context, config Config) error {
 		return err
 	}
 	s.settings.Store(newSettings(config, tokens))
+	s.conns.limit(orDefault(config.MaxConnections, DefaultMaxConnections), orDefault(config.MaxPerClient, DefaultMaxPerClient))
+	s.idleTimeout.Store(int64(orDefault(config.IdleTimeout, DefaultIdleTimeout)))
+	if !samePolicy(s.replies, config) {
+		s.replies = config
+		s.policy.Store(config.policy()) // with other secrets for cookies, unless they are configured
+	}
 	if s.queries != nil {
 		s.queries.privacy.Store(&config.QueryLog.Addresses)
 	}
 	return nil
+}
+
+// samePolicy reports whether two Configs give replies under the same terms.
+func samePolicy(a, b Config) bool {
+	return a.NSID == b.NSID && reflect.DeepEqual(a.Cookies, b.Cookies) && reflect.DeepEqual(a.RateLimit, b.RateLimit)
 }
 
 // sameZones reports whether two configurations answer the same.

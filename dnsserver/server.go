@@ -24,7 +24,9 @@ type Server struct {
 	settings      atomic.Pointer[settings]
 	store         Store
 	log           *slog.Logger
-	idleTimeout   time.Duration
+	idleTimeout   atomic.Int64 // nanoseconds
+	reloading     sync.Mutex
+	replies       Config // what the policy was made of; guarded by reloading
 	conns         *connections
 	taps          taps
 	queries       *queryLog
@@ -32,14 +34,15 @@ type Server struct {
 	counters      counters
 	storageFault  atomic.Bool   // the last change could not be stored
 	accounts      atomic.Int64  // how many there are
-	updatesOf     limiter       // by account
-	registrations limiter       // by client
+	updatesOf     quotas        // by account
+	registrations quotas        // by client
 	bcrypting     chan struct{} // has room for one
 	checking      chan struct{} // has room for as many checks of delegations as run at once
 	verified      verifications
 	dial          func(netip.Addr) netip.AddrPort // where tests have the world's name servers; nil is the world
 	moreMetrics   []func(*metric.Writer)
 	since         time.Time // when it was made
+	policy        atomic.Pointer[policy]
 
 	view    atomic.Pointer[view] // nil until the records are loaded: SERVFAIL
 	updates chan update
@@ -51,10 +54,10 @@ type Server struct {
 	stop     chan struct{} // closed when no further change is taken
 	running  sync.WaitGroup
 
-	mu      sync.Mutex // guards what follows
-	started bool
-	cancel  context.CancelFunc
-	pairs   []pair
+	mu        sync.Mutex // guards what follows
+	started   bool
+	cancel    context.CancelFunc
+	endpoints []endpoint
 }
 
 // New checks the Config and makes a Server that serves nothing yet. Its error
@@ -70,7 +73,6 @@ func New(config Config, store Store, logger *slog.Logger) (*Server, error) {
 	}
 	s := &Server{
 		zones: zones, store: store, log: logger,
-		idleTimeout: orDefault(config.IdleTimeout, DefaultIdleTimeout),
 		conns: newConnections(
 			orDefault(config.MaxConnections, DefaultMaxConnections),
 			orDefault(config.MaxPerClient, DefaultMaxPerClient)),
@@ -83,6 +85,9 @@ func New(config Config, store Store, logger *slog.Logger) (*Server, error) {
 		bcrypting: make(chan struct{}, 1),
 		checking:  make(chan struct{}, 8),
 	}
+	s.idleTimeout.Store(int64(orDefault(config.IdleTimeout, DefaultIdleTimeout)))
+	s.replies = config
+	s.policy.Store(config.policy())
 	s.settings.Store(newSettings(config, tokens))
 	return s, nil
 }
@@ -126,36 +131,38 @@ func (s *Server) begin(ctx context.Context, addrs []string) (context.Context, er
 	}
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
-	for i, p := range s.pairs {
-		for range runtime.GOMAXPROCS(0) {
-			s.running.Go(func() { s.serveUDP(background, conns[i], s.taps.add(overUDP, s.queries)) })
-		}
-		s.running.Go(func() { s.serveTCP(background, p.tcp, s.taps.add(overTCP, s.queries)) })
+	for _, c := range conns {
+		s.running.Go(func() { s.serveUDP(background, c, s.taps.add(overUDP, s.queries)) })
+	}
+	for _, e := range s.endpoints {
+		s.running.Go(func() { s.serveTCP(background, e.tcp, s.taps.add(overTCP, s.queries)) })
 	}
 	return background, nil
 }
 
-// open opens the sockets; what it returns are the UDP ones.
-func (s *Server) open(ctx context.Context, addrs []string) ([]packetConn, error) {
+// open opens the sockets. Of what it returns each wants a goroutine.
+func (s *Server) open(ctx context.Context, addrs []string) ([]datagrams, error) {
 	if len(addrs) == 0 {
 		return nil, errors.New("start: there is no address to listen on")
 	}
-	var conns []packetConn
+	var conns []datagrams
 	for _, text := range addrs {
 		addr, err := parseListen(text)
 		if err != nil {
 			return nil, fmt.Errorf("start: %w", err)
 		}
-		p, err := listen(ctx, addr)
+		e, err := listen(ctx, addr)
 		if err != nil {
 			return nil, fmt.Errorf("listen for DNS on %s: %w", addr, err)
 		}
-		s.pairs = append(s.pairs, p)
-		c, err := newPacketConn(p.udp, addr.Addr())
-		if err != nil {
-			return nil, fmt.Errorf("listen for DNS on %s: learn where each query was sent: %w", addr, err)
+		s.endpoints = append(s.endpoints, e)
+		for i := range runtime.GOMAXPROCS(0) {
+			c, err := newDatagrams(e.udp[i%len(e.udp)], addr.Addr())
+			if err != nil {
+				return nil, fmt.Errorf("listen for DNS on %s: learn where each query was sent: %w", addr, err)
+			}
+			conns = append(conns, c)
 		}
-		conns = append(conns, c)
 	}
 	return conns, nil
 }
@@ -173,9 +180,9 @@ func (s *Server) Addr() netip.AddrPort {
 func (s *Server) Addrs() []netip.AddrPort {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	addrs := make([]netip.AddrPort, len(s.pairs))
-	for i, p := range s.pairs {
-		addrs[i] = p.addr
+	addrs := make([]netip.AddrPort, len(s.endpoints))
+	for i, e := range s.endpoints {
+		addrs[i] = e.addr
 	}
 	return addrs
 }
@@ -193,9 +200,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.cancel()
 	s.cancel = nil
 	close(s.stop)
-	for _, p := range s.pairs {
-		_ = p.udp.SetReadDeadline(time.Unix(1, 0)) // ends the read; a reply in hand still leaves
-		_ = p.tcp.Close()                          // ends the accept
+	for _, e := range s.endpoints {
+		for _, udp := range e.udp {
+			_ = udp.SetReadDeadline(time.Unix(1, 0)) // ends the read; a reply in hand still leaves
+		}
+		_ = e.tcp.Close() // ends the accept
 	}
 	s.conns.interrupt()
 	done := make(chan struct{})
@@ -217,8 +226,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // no error.
 func (s *Server) closeSockets() error {
 	var errs []error
-	for _, p := range s.pairs {
-		if err := p.close(); err != nil && !errors.Is(err, net.ErrClosed) {
+	for _, e := range s.endpoints {
+		if err := e.close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
 	}
@@ -226,13 +235,14 @@ func (s *Server) closeSockets() error {
 }
 
 // logQuery says who asked what and what they got.
-func (s *Server) logQuery(ctx context.Context, transport string, client net.Addr, r reply) {
+func (s *Server) logQuery(ctx context.Context, transport string, client netip.AddrPort, msg []byte, r reply) {
 	if !s.settings.Load().logQueries || !r.query.asked {
 		return
 	}
+	q, _ := readQuery(msg) // whatever came before the fault
 	s.log.LogAttrs(ctx, slog.LevelInfo, "query",
 		slog.String("client", client.String()), slog.String("transport", transport),
-		slog.String("name", r.query.question.name),
-		slog.String("type", dns.Type(r.query.question.rrtype).String()),
+		slog.String("name", q.question.name),
+		slog.String("type", dns.Type(q.question.rrtype).String()),
 		slog.String("rcode", dns.RcodeToString[r.rcode]))
 }

@@ -101,7 +101,7 @@ func BenchmarkRespond(b *testing.B) {
 	request := wire(b, ask("_acme-challenge.example.com. TXT"))
 	b.ReportAllocs()
 	for b.Loop() {
-		if r := v.respond(request, edns0UDPSize); r.wire == nil {
+		if r := v.respond(request, &terms{limit: edns0UDPSize}); r.wire == nil {
 			b.Fatal("no reply")
 		}
 	}

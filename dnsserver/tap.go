@@ -3,7 +3,6 @@ package dnsserver
 import (
 	"encoding/binary"
 	"maps"
-	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -89,21 +88,25 @@ func (t *taps) list() []*tap {
 }
 
 // answered takes note of one reply: that of the zone with this apex ("" for
-// none), to this client, as it was sent. It keeps no reference to wire. It may
-// be called by several goroutines, but is fastest for one.
-func (t *tap) answered(zone string, client netip.AddrPort, wire []byte, now time.Time, took time.Duration) {
+// none), to this client, as it is sent. It keeps no reference to wire. It may be
+// called by several goroutines, but is fastest for one.
+func (t *tap) answered(zone string, client netip.AddrPort, wire []byte, now time.Time) {
 	rrtype, rcode := outcome(wire)
 	place, ok := t.typePlace[rrtype]
 	if !ok {
 		place = typePlaces - 1
 	}
 	t.tallyOf(zone)[place][min(rcode, rcodePlaces-1)].Add(1)
-	t.seconds.Add(uint64(max(took, 0)))
-	i := 0
-	for s := took.Seconds(); i < len(t.bounds) && s > t.bounds[i]; i++ {
-	}
-	t.latency[i].Add(1)
 	t.log.take(&t.quota, t.transport, client, wire, now)
+}
+
+// took takes note that n replies, which came and left together, took so long.
+func (t *tap) took(n int, d time.Duration) {
+	t.seconds.Add(uint64(n) * uint64(max(d, 0)))
+	i := 0
+	for s := d.Seconds(); i < len(t.bounds) && s > t.bounds[i]; i++ {
+	}
+	t.latency[i].Add(uint64(n))
 }
 
 // refused takes note of a message that got no reply.
@@ -150,15 +153,4 @@ func outcome(wire []byte) (rrtype uint16, rcode int) {
 		rcode |= int(wire[off+5]) << 4
 	}
 	return rrtype, rcode
-}
-
-// addrPort is the address of a client as the sockets give it.
-func addrPort(addr net.Addr) netip.AddrPort {
-	switch a := addr.(type) {
-	case *net.UDPAddr:
-		return a.AddrPort()
-	case *net.TCPAddr:
-		return a.AddrPort()
-	}
-	return netip.AddrPort{}
 }

@@ -2,6 +2,7 @@ package dnsserver
 
 import (
 	"bufio"
+	"container/list"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -18,38 +19,44 @@ import (
 // begun, and one reply to leave.
 const transferTimeout = 5 * time.Second
 
-// firstRead is how much of a connection is read at once, in bytes: more than
-// most queries have.
-const firstRead = 512
+// Sizes of a connection's buffers in bytes.
+const (
+	firstRead = 4096  // read at once: more than several queries have
+	keptSpace = 4096  // of a buffer that has grown, what a silent connection keeps
+	maxQueued = 65535 // replies to messages that came together and leave together
+)
 
 // connections counts open TCP connections, in all and by client, so that one
-// client cannot take every place (RFC 7766 §6.1, §10).
+// client cannot take every place (RFC 7766 §6.1, §10). When all places are
+// taken, the connection whose last message is longest ago gives way.
 type connections struct {
 	mu                sync.Mutex
 	max, maxPerClient int
-	all               map[net.Conn]netip.Prefix
+	all               map[net.Conn]*connection
 	byClient          map[netip.Prefix]int
+	silent            *list.List // of net.Conn, the longest silent first
+}
+
+// connection is what is known of an open one.
+type connection struct {
+	client netip.Prefix
+	place  *list.Element // in silent
 }
 
 func newConnections(limit, perClient int) *connections {
 	return &connections{
 		max: limit, maxPerClient: perClient,
-		all: map[net.Conn]netip.Prefix{}, byClient: map[netip.Prefix]int{},
+		all: map[net.Conn]*connection{}, byClient: map[netip.Prefix]int{}, silent: list.New(),
 	}
 }
 
 // clientOf groups addresses that one client can choose among.
-func clientOf(addr net.Addr) netip.Prefix {
-	tcp, ok := addr.(*net.TCPAddr)
-	if !ok {
-		return netip.Prefix{}
-	}
-	ip := tcp.AddrPort().Addr().Unmap()
+func clientOf(addr netip.Addr) netip.Prefix {
 	size := 32
-	if ip.Is6() {
+	if addr.Is6() {
 		size = 64
 	}
-	prefix, err := ip.WithZone("").Prefix(size)
+	prefix, err := addr.WithZone("").Prefix(size)
 	if err != nil {
 		return netip.Prefix{}
 	}
@@ -58,27 +65,50 @@ func clientOf(addr net.Addr) netip.Prefix {
 
 // admit counts a connection in, or reports that there is no place for it.
 func (c *connections) admit(conn net.Conn) bool {
-	client := clientOf(conn.RemoteAddr())
+	client := clientOf(addrPortOf(conn.RemoteAddr()).Addr())
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.all) >= c.max || c.byClient[client] >= c.maxPerClient {
+	if c.byClient[client] >= c.maxPerClient {
 		return false
 	}
-	c.all[conn] = client
+	if len(c.all) >= c.max {
+		oldest, ok := c.silent.Front().Value.(net.Conn)
+		if !ok {
+			return false
+		}
+		c.forget(oldest)
+		_ = oldest.Close() // its reader and writer see it
+	}
+	c.all[conn] = &connection{client, c.silent.PushBack(conn)}
 	c.byClient[client]++
 	return true
+}
+
+// spoke says that a whole message has come.
+func (c *connections) spoke(conn net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known := c.all[conn]; known != nil {
+		c.silent.MoveToBack(known.place)
+	}
 }
 
 func (c *connections) release(conn net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	client, ok := c.all[conn]
-	if !ok {
+	c.forget(conn)
+}
+
+// forget is release for who holds the lock.
+func (c *connections) forget(conn net.Conn) {
+	known := c.all[conn]
+	if known == nil {
 		return
 	}
 	delete(c.all, conn)
-	if c.byClient[client]--; c.byClient[client] == 0 {
-		delete(c.byClient, client)
+	c.silent.Remove(known.place)
+	if c.byClient[known.client]--; c.byClient[known.client] == 0 {
+		delete(c.byClient, known.client)
 	}
 }
 
@@ -87,6 +117,14 @@ func (c *connections) count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.all)
+}
+
+// limit puts other bounds into force; connections over them stay until they
+// end.
+func (c *connections) limit(most, perClient int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.max, c.maxPerClient = most, perClient
 }
 
 // interrupt ends every wait for a next message; replies still leave.
@@ -136,45 +174,81 @@ func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener, t *tap) {
 	}
 }
 
-// serveConn answers the messages of one connection in their order, as many as
-// the client sends (RFC 7766 §6.2.1), until it is silent too long.
+// serveConn answers the messages of one connection, as many as the client
+// sends (RFC 7766 §6.2.1), until it is silent too long. Replies keep the order
+// of their questions, and those to messages that came together leave together.
 func (s *Server) serveConn(ctx context.Context, conn net.Conn, t *tap) {
 	defer func() { _ = conn.Close() }() // nothing is left to be sent
+	client := addrPortOf(conn.RemoteAddr())
+	answers := s.responder(t, tcpSize)
 	r := bufio.NewReaderSize(conn, firstRead)
-	var buf []byte // as long as the longest message so far
+	var in, out []byte
 	for {
-		msg, err := s.readMessage(ctx, conn, r, buf)
+		if len(out) > 0 && (!holdsMessage(r) || len(out) >= maxQueued) {
+			if err := send(conn, out); err != nil {
+				s.log.LogAttrs(ctx, slog.LevelDebug, "tcp write", slog.Any("error", err))
+				return
+			}
+			in, out = kept(in), kept(out)
+		}
+		msg, err := s.readMessage(ctx, conn, r, in)
 		if err != nil {
 			if !errors.Is(err, io.EOF) {
 				s.log.LogAttrs(ctx, slog.LevelDebug, "tcp connection ends", slog.Any("error", err))
 			}
 			return
 		}
-		began := time.Now()
-		reply := s.view.Load().respond(msg, tcpSize)
-		s.logQuery(ctx, overTCP, conn.RemoteAddr(), reply)
-		if reply.wire == nil {
-			t.refused()
+		s.conns.spoke(conn)
+		start := len(out)
+		if out = answers.message(ctx, msg, out, client); len(out) == start {
 			return
 		}
-		buf = binary.BigEndian.AppendUint16(msg[:0], uint16(len(reply.wire)))
-		buf = append(buf, reply.wire...)
-		if err := conn.SetWriteDeadline(time.Now().Add(transferTimeout)); err != nil {
-			return
-		}
-		if _, err := conn.Write(buf); err != nil {
-			s.log.LogAttrs(ctx, slog.LevelDebug, "tcp write", slog.Any("error", err))
-			return
-		}
-		t.answered(s.view.Load().zoneName(reply), addrPort(conn.RemoteAddr()), reply.wire, began, time.Since(began))
+		in = msg
 	}
+}
+
+// send writes what is queued; a client that does not take it in time is an
+// error.
+func send(conn net.Conn, out []byte) error {
+	if err := conn.SetWriteDeadline(time.Now().Add(transferTimeout)); err != nil {
+		return err
+	}
+	_, err := conn.Write(out)
+	return err
+}
+
+// kept empties a buffer, and gives a large one back.
+func kept(buf []byte) []byte {
+	if cap(buf) > keptSpace {
+		return nil
+	}
+	return buf[:0]
+}
+
+// holdsMessage reports whether a whole further message has been read already.
+func holdsMessage(r *bufio.Reader) bool {
+	if r.Buffered() < 2 {
+		return false
+	}
+	length, err := r.Peek(2)
+	return err == nil && r.Buffered() >= 2+int(binary.BigEndian.Uint16(length))
+}
+
+// addrPortOf is the address of a peer; the zero AddrPort of one that has none.
+func addrPortOf(addr net.Addr) netip.AddrPort {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := tcp.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
 // readMessage waits for the next message (RFC 1035 §4.2.2) and reads it into
 // buf, or into a longer one. A client that is silent too long, or takes too long
 // over one message, is an error, and so is a server that is shutting down.
 func (s *Server) readMessage(ctx context.Context, conn net.Conn, r *bufio.Reader, buf []byte) ([]byte, error) {
-	if err := conn.SetReadDeadline(time.Now().Add(s.idleTimeout)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(time.Duration(s.idleTimeout.Load()))); err != nil {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil { // after the deadline is set, so that interrupt is not undone

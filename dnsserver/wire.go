@@ -23,10 +23,8 @@ type query struct {
 	asked    bool // there is exactly one question and it is well-formed
 	question question
 	class    uint16
-	edns     bool
-	version  uint8
-	udpSize  uint16 // what the client says it takes, 0 without EDNS
-	do       bool
+	end      int // of the question
+	extension
 }
 
 // Errors of a request that cannot be read; both are FORMERR to the client.
@@ -37,14 +35,16 @@ var (
 
 // reply is what a request gets.
 type reply struct {
-	wire  []byte // nil: nothing is sent
-	query query
-	rcode int
+	wire   []byte // nil: nothing is sent
+	query  query
+	zone   *zone // that answered, nil for none
+	rcode  int
+	class  class
+	proven bool // the client has a cookie of ours, so its address is its own
 }
 
-// respond answers one message. It is pure; limit is the largest reply the
-// transport carries, tcpSize over TCP and edns0UDPSize over UDP.
-func (v *view) respond(msg []byte, limit int) reply {
+// respond answers one message. It is pure.
+func (v *view) respond(msg []byte, t *terms) reply {
 	if len(msg) < headerSize || msg[2]&0x80 != 0 {
 		return reply{} // no header, or itself a reply: answering could loop
 	}
@@ -62,24 +62,19 @@ func (v *view) respond(msg []byte, limit int) reply {
 	default:
 		a = v.answer(q.question)
 	}
-	if limit < tcpSize {
-		limit = udpLimit(q, limit)
+	r := pack(q, a, t)
+	if q.asked && len(r.wire) >= q.end {
+		copy(r.wire[headerSize:q.end], msg[headerSize:q.end]) // as the client spells it
 	}
-	return pack(q, a, limit)
-}
-
-// udpLimit is the smaller of what the client takes and what we send.
-func udpLimit(q query, limit int) int {
-	if !q.edns {
-		return plainUDPSize
-	}
-	return min(max(int(q.udpSize), plainUDPSize), limit) // RFC 6891 §6.2.3
+	return r
 }
 
 // pack makes the message. What is optional is left out when it does not fit;
 // when the rest does not either, the reply is empty and says TC (RFC 2181 §9).
-func pack(q query, a answer, limit int) reply {
-	m := q.header(a)
+func pack(q query, a answer, t *terms) reply {
+	limit := q.size(t.limit)
+	m, proven := q.header(a, t)
+	r := reply{query: q, rcode: a.rcode, class: a.class(), proven: proven}
 	m.Answer, m.Ns = a.answer, a.authority
 	m.Extra = append(a.additional[:len(a.additional):len(a.additional)], m.Extra...)
 	wire, err := m.Pack()
@@ -88,37 +83,41 @@ func pack(q query, a answer, limit int) reply {
 		wire, err = m.Pack()
 	}
 	if err == nil && len(wire) <= limit {
-		return reply{wire, q, a.rcode}
+		r.wire = wire
+		return r
 	}
 	a.answer, a.authority, a.additional = nil, nil, nil
 	truncated := err == nil && limit < tcpSize
 	if !truncated {
 		a.rcode, a.authoritative = dns.RcodeServerFailure, false // no transport carries it
+		r.rcode, r.class = a.rcode, classError
 	}
-	m = q.header(a)
+	m, _ = q.header(a, t)
 	m.Truncated = truncated
 	if wire, err = m.Pack(); err != nil {
-		return reply{query: q, rcode: dns.RcodeServerFailure}
+		return reply{query: q, rcode: dns.RcodeServerFailure, class: classError}
 	}
-	return reply{wire, q, a.rcode}
+	r.wire = wire
+	return r
 }
 
 // header returns the reply without records: ID, opcode, RD and question of the
-// request, RA and the other bits clear, and OPT if the request had one.
-func (q query) header(a answer) *dns.Msg {
-	m := &dns.Msg{Compress: true}
+// request, RA and the other bits clear, and OPT if the request had one. The
+// question is in lower case, so that what is compressed against it does not
+// depend on its spelling.
+func (q query) header(a answer, t *terms) (m *dns.Msg, proven bool) {
+	m = &dns.Msg{Compress: true}
 	m.Id, m.Opcode, m.Response, m.RecursionDesired = q.id, q.opcode, true, q.rd
 	m.Authoritative, m.Rcode = a.authoritative, a.rcode
 	if q.asked {
-		m.Question = []dns.Question{{Name: q.question.name, Qtype: q.question.rrtype, Qclass: q.class}}
+		m.Question = []dns.Question{{Name: lower(q.question.name), Qtype: q.question.rrtype, Qclass: q.class}}
 	}
 	if q.edns {
-		opt := &dns.OPT{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeOPT}}
-		opt.SetUDPSize(edns0UDPSize)
-		opt.SetDo(q.do) // RFC 3225 §3: copied
+		var opt *dns.OPT
+		opt, proven = q.opt(t, q.explanation(a))
 		m.Extra = []dns.RR{opt}
 	}
-	return m
+	return m, proven
 }
 
 // readQuery reads what a reply needs of a message with a whole header. It
@@ -185,7 +184,8 @@ func (q *query) readQuestion(msg []byte) (int, error) {
 	q.asked = true
 	q.question = question{name, binary.BigEndian.Uint16(msg[off:])}
 	q.class = binary.BigEndian.Uint16(msg[off+2:])
-	return off + 4, nil
+	q.end = off + 4
+	return q.end, nil
 }
 
 // readRecord returns where the record at off ends, and its type.
@@ -217,27 +217,4 @@ func readRecord(msg []byte, off int) (end int, rrtype uint16, err error) {
 		return 0, 0, errMalformed
 	}
 	return end, rrtype, nil
-}
-
-// readOPT reads the pseudo-record (RFC 6891 §6.1.2). There may be one, at the
-// root; options are only checked for their shape, as none is supported.
-func (q *query) readOPT(record []byte) error {
-	if q.edns || record[0] != 0 {
-		return errMalformed
-	}
-	q.edns = true
-	q.udpSize = binary.BigEndian.Uint16(record[3:])
-	q.version = record[6]
-	q.do = record[7]&0x80 != 0
-	for options := record[11:]; len(options) > 0; {
-		if len(options) < 4 {
-			return errMalformed
-		}
-		n := 4 + int(binary.BigEndian.Uint16(options[2:]))
-		if n > len(options) {
-			return errMalformed
-		}
-		options = options[n:]
-	}
-	return nil
 }

@@ -108,7 +108,7 @@ func TestWire_row1_staysSilent(t *testing.T) {
 		"to nothing":            nil,
 		"to a reply":            raw(0x8000, [4]uint16{1, 0, 0, 0}, wireWWW),
 	} {
-		if r := v.respond(msg, edns0UDPSize); r.wire != nil {
+		if r := v.respond(msg, &terms{limit: edns0UDPSize}); r.wire != nil {
 			t.Errorf("%s: replied %x", title, r.wire)
 		}
 	}
@@ -118,7 +118,7 @@ func TestWire_row8_DOisCopied(t *testing.T) {
 	for _, do := range []bool{false, true} {
 		m := ask("www.example.com. A")
 		m.SetEdns0(4096, do)
-		reply := unwire(t, testView(t).respond(wire(t, m), edns0UDPSize).wire)
+		reply := unwire(t, testView(t).respond(wire(t, m), &terms{limit: edns0UDPSize}).wire)
 		if got := reply.IsEdns0().Do(); got != do {
 			t.Errorf("DO = %t, want %t", got, do)
 		}
@@ -237,13 +237,13 @@ func TestWire_row9_optionalRecordsAreDroppedAndGlueIsNot(t *testing.T) {
 	v := newView(zones)
 	m := ask("example.com. NS")
 	m.SetEdns0(700, false)
-	reply := unwire(t, v.respond(wire(t, m), edns0UDPSize).wire)
+	reply := unwire(t, v.respond(wire(t, m), &terms{limit: edns0UDPSize}).wire)
 	if reply.Truncated || len(reply.Answer) != 12 || len(reply.Extra) != 1 {
 		t.Errorf("NS: TC %t, %d answers, %d additional; want all 12 NS and OPT alone", reply.Truncated, len(reply.Answer), len(reply.Extra))
 	}
 	m = ask("x.sub.example.com. A")
 	m.SetEdns0(700, false)
-	if reply = unwire(t, v.respond(wire(t, m), edns0UDPSize).wire); !reply.Truncated {
+	if reply = unwire(t, v.respond(wire(t, m), &terms{limit: edns0UDPSize}).wire); !reply.Truncated {
 		t.Error("a referral without its glue does not say TC (RFC 9471)")
 	}
 }
@@ -327,39 +327,32 @@ func TestWire_row10_idleLimits(t *testing.T) {
 	}
 }
 
-func TestWire_row10_connectionCaps(t *testing.T) {
-	for title, config := range map[string]func(*Config){
-		"in all":     func(c *Config) { c.MaxConnections = 2 },
-		"per client": func(c *Config) { c.MaxPerClient = 2 },
-	} {
-		t.Run(title, func(t *testing.T) {
-			c := testConfig()
-			config(&c)
-			s := startServer(t, c, NewMemoryStore())
-			request := wire(t, ask("www.example.com. A"))
-			var open []net.Conn
-			for range 2 {
-				conn, err := net.Dial("tcp", s.Addr().String())
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer conn.Close()
-				writeTCP(t, conn, request)
-				checkEcho(t, request, readTCP(t, conn))
-				open = append(open, conn)
-			}
-			if tryTCP(s.Addr().String(), request) {
-				t.Error("a third connection is served")
-			}
-			open[0].Close()
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-			defer cancel()
-			for !tryTCP(s.Addr().String(), request) { // until the server has seen the end
-				if ctx.Err() != nil {
-					t.Fatal("no connection is served after one has ended")
-				}
-			}
-		})
+func TestWire_row10_connectionsPerClient(t *testing.T) {
+	config := testConfig()
+	config.MaxPerClient = 2
+	s := startServer(t, config, NewMemoryStore())
+	request := wire(t, ask("www.example.com. A"))
+	var open []net.Conn
+	for range 2 {
+		conn, err := net.Dial("tcp", s.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		writeTCP(t, conn, request)
+		checkEcho(t, request, readTCP(t, conn))
+		open = append(open, conn)
+	}
+	if tryTCP(s.Addr().String(), request) {
+		t.Error("a third connection is served")
+	}
+	open[0].Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	for !tryTCP(s.Addr().String(), request) { // until the server has seen the end
+		if ctx.Err() != nil {
+			t.Fatal("no connection is served after one has ended")
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/miekg/dns"
 )
@@ -15,6 +16,8 @@ type zone struct {
 	soa        *dns.SOA // with the serial it begins with
 	dynamicTTL uint32
 	nodes      map[string]*node // by canonical name; empty non-terminals are there too
+	cuts       bool             // there are delegations among them
+	tail       *negativeTail    // nil: negative answers are not prebuilt
 }
 
 // node is what is configured at one name; an empty non-terminal has no rrsets.
@@ -23,6 +26,8 @@ type node struct {
 	data   map[uint16][]string // of the rrsets, in wire form
 	txt    []string            // the values of the TXT rrset, strings joined
 	cut    bool                // a delegation: NS below the apex
+
+	known atomic.Pointer[[]learned] // answers that are prebuilt
 }
 
 // cname returns the CNAME at the node, or nil.
@@ -78,6 +83,7 @@ func compileZones(confs []Zone) (map[string]*zone, []*ConfigError) {
 			b.fillAncestors()
 			b.checkNodes()
 			b.checkNameServers()
+			b.zone.tail = newNegativeTail(b.zone.name, b.zone.state(1, 0).negative)
 		}
 		problems = append(problems, b.problems...)
 	}

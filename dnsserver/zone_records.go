@@ -169,6 +169,7 @@ func (b *zoneBuilder) checkNodes() {
 	for _, name := range names {
 		n := b.zone.nodes[name]
 		n.cut = name != b.zone.name && len(n.rrsets[dns.TypeNS]) > 0
+		b.zone.cuts = b.zone.cuts || n.cut
 		if len(n.rrsets[dns.TypeCNAME]) > 0 && (len(n.rrsets) > 1 || len(n.rrsets[dns.TypeCNAME]) > 1) {
 			b.problem("records", b.lines[name], "keep the CNAME or the rest",
 				"%s has a CNAME and something else (RFC 1034 section 3.6.2)", display(name))

@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"math/big"
@@ -77,7 +76,7 @@ func manualText(ctx context.Context, given attr.Value, language string) (text st
 			return "", false, nil
 		}
 	}
-	if m.Certificate.IsUnknown() || m.Chain.IsUnknown() || m.PrivateKeyID.IsUnknown() || m.Hosts.IsUnknown() || hasUnknown(m.Verify) {
+	if m.Certificate.IsUnknown() || m.Chain.IsUnknown() || m.PrivateKeyID.IsUnknown() || m.EncryptionFullchain.IsUnknown() || m.EncryptionKeyID.IsUnknown() || m.Hosts.IsUnknown() || hasUnknown(m.Verify) {
 		return "", false, nil
 	}
 	manual, err := m.manual(ctx)
@@ -90,9 +89,6 @@ func manualText(ctx context.Context, given attr.Value, language string) (text st
 
 // manual is the deployment of a model as instructions are made from it.
 func (m *deploymentModel) manual(ctx context.Context) (deploy.Manual, error) {
-	if !m.EncryptionFullchain.IsNull() || !m.EncryptionKeyID.IsNull() {
-		return deploy.Manual{}, errors.New("instructions for an SM2 pair are not written: deploy it with certificate_deployment")
-	}
 	material, err := deploy.ParseMaterial([]byte(m.Certificate.ValueString()), []byte(m.Chain.ValueString()), pki.Key{})
 	if err != nil {
 		return deploy.Manual{}, err
@@ -101,8 +97,11 @@ func (m *deploymentModel) manual(ctx context.Context) (deploy.Manual, error) {
 	if err != nil {
 		return deploy.Manual{}, err
 	}
+	if target, err = m.paired(ctx, target, material, deploy.Proof{}, nil); err != nil {
+		return deploy.Manual{}, err
+	}
 	manual := deploy.Manual{
-		Target: target, Material: material, KeyID: m.PrivateKeyID.ValueString(), Windows: target.Name() == "iis",
+		Target: target, Material: material, KeyID: m.PrivateKeyID.ValueString(), PairID: m.EncryptionKeyID.ValueString(), Windows: target.Name() == "iis",
 		KeyGiven: !m.PrivateKeyWO.IsNull() || !m.WOVersion.IsNull() || !fileOfItsOwn(target),
 	}
 	if manual.Options, err = plainObject(ctx, m.blocks()[target.Name()]); err != nil {

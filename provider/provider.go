@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -184,7 +186,24 @@ func (p *certificateProvider) configureIssuers(ctx context.Context, configured t
 			issuers[name] = config
 		}
 	}
+	checkSiblings(issuers, diags)
 	return issuers
+}
+
+// checkSiblings refuses issuers that cannot stand beside each other.
+func checkSiblings(issuers map[string]issuer.Config, diags *diag.Diagnostics) {
+	names := slices.Sorted(maps.Keys(issuers))
+	for n, name := range names {
+		sibling, ok := issuers[name].(issuer.Sibling)
+		for _, other := range names[n+1:] {
+			if !ok {
+				break
+			}
+			if err := sibling.Beside(issuers[other]); err != nil {
+				diags.AddAttributeError(path.Root("issuers").AtMapKey(other), "Issuers that cannot be told apart", fmt.Sprintf("%q and %q: %s.", name, other, err))
+			}
+		}
+	}
 }
 
 // configureStorage opens the storage. Without a usable default place it is

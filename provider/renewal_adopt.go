@@ -56,7 +56,7 @@ func (r *renewalResource) ImportState(ctx context.Context, request resource.Impo
 	case strings.HasPrefix(request.ID, "https://"):
 		err = r.adoptServed(ctx, &m, request.ID)
 	case strings.HasPrefix(request.ID, "certificate:"):
-		err = r.adoptBought(ctx, &m, strings.TrimPrefix(request.ID, "certificate:"))
+		err = r.adoptBought(ctx, &m, strings.TrimPrefix(request.ID, "certificate:"), &response.Diagnostics)
 	case strings.HasPrefix(request.ID, "lineage:"):
 		err = r.adoptLineage(ctx, &m, strings.TrimPrefix(request.ID, "lineage:"))
 	default:
@@ -116,8 +116,8 @@ func (r *renewalResource) adoptServed(ctx context.Context, m *renewalModel, id s
 }
 
 // adoptBought takes a certificate of a CA that sells, by the issuer's name here
-// and its number there. Its private key stays where it is.
-func (r *renewalResource) adoptBought(ctx context.Context, m *renewalModel, text string) error {
+// and its number there, with the private keys that the CA has of it.
+func (r *renewalResource) adoptBought(ctx context.Context, m *renewalModel, text string, diags *diag.Diagnostics) error {
 	name, id, ok := strings.Cut(text, "/")
 	if !ok {
 		return fmt.Errorf("%q has no issuer and number, as in certificate:tencent/AbCd1234", text)
@@ -130,21 +130,32 @@ func (r *renewalResource) adoptBought(ctx context.Context, m *renewalModel, text
 	if !ok {
 		return fmt.Errorf("issuer %q keeps no certificates by number", name)
 	}
-	chain, serviceEnd, err := shelf.Certificate(ctx, id)
+	held, err := shelf.Certificate(ctx, id)
 	if err != nil {
 		return err
 	}
-	if err := r.adopt(ctx, m, chain, pki.Key{}); err != nil {
+	if err := r.adopt(ctx, m, held.Chain, held.Key); err != nil {
 		return err
+	}
+	var encryptionKeyID string
+	switch {
+	case !held.EncryptionKey.Empty():
+		encryptionKeyID = order.KeyIDOf(held.Encryption[0])
+		if err := order.StoreKey(ctx, r.services.store, encryptionKeyID, held.EncryptionKey); err != nil {
+			return err
+		}
+	case len(held.Encryption) > 0:
+		diags.AddWarning("The encryption key of the pair stays at the CA",
+			fmt.Sprintf("%s: the CA hands it out in an envelope for the signing key, which was made elsewhere. The certificates were imported; renewing makes a pair whose keys are here.", text))
 	}
 	m.IssuerUsed = types.StringValue(name)
 	end := types.StringNull()
-	if !serviceEnd.IsZero() {
-		end = timestamp(serviceEnd)
+	if !held.ServiceEnd.IsZero() {
+		end = timestamp(held.ServiceEnd)
 	}
 	m.Purchased = types.ObjectValueMust(purchasedType(), map[string]attr.Value{
 		"certificate_id": types.StringValue(id), "order_id": types.StringNull(), "service_end": end,
-		"encryption_fullchain_pem": types.StringNull(), "encryption_private_key_id": types.StringNull(),
+		"encryption_fullchain_pem": textOrNull(string(pki.EncodeCertificates(held.Encryption...))), "encryption_private_key_id": textOrNull(encryptionKeyID),
 	})
 	return nil
 }

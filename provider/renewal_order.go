@@ -234,23 +234,26 @@ func (r *renewalResource) before(ctx context.Context, m renewalModel, w wanted, 
 	if err != nil || !ok {
 		return nil
 	}
-	chain, _, err := shelf.Certificate(ctx, original)
+	held, err := shelf.Certificate(ctx, original)
 	if err != nil {
 		r.services.logger.WarnContext(ctx, "look at the original certificate", "id", original, "error", err)
 		return nil // what it says is not worth losing the new one for
 	}
-	return chain[0]
+	return held.Chain[0]
 }
 
-// takeKey reads the write-only key from the configuration, the only place that
-// has it.
-func takeKey(ctx context.Context, config tfsdk.Config, w *wanted) error {
+// ownKey reads the write-only key of the configuration, where there is one.
+func ownKey(ctx context.Context, config tfsdk.Config, m renewalModel, diags *diag.Diagnostics) (text types.String) {
+	if !m.WOVersion.IsNull() {
+		diags.Append(config.GetAttribute(ctx, path.Root("private_key_pem_wo"), &text)...)
+	}
+	return text
+}
+
+// takeKey takes the key that comes with the configuration.
+func (w *wanted) takeKey(text types.String) error {
 	if !w.own {
 		return nil
-	}
-	var text types.String
-	if diags := config.GetAttribute(ctx, path.Root("private_key_pem_wo"), &text); diags.HasError() {
-		return diagError(diags)
 	}
 	key, err := pki.ParseKey([]byte(text.ValueString()))
 	if err != nil {

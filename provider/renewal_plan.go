@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -14,46 +15,53 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/order"
 )
 
-// ModifyPlan turns the decision that Read left in state, and what changed in the
-// configuration, into a plan. It reads no clock: it runs again during apply and
-// must come to the same result.
+// ModifyPlan implements resource.ResourceWithModifyPlan.
 func (r *renewalResource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRequest, response *resource.ModifyPlanResponse) {
 	if request.Plan.Raw.IsNull() {
 		return
 	}
 	var m renewalModel
 	response.Diagnostics.Append(request.Plan.Get(ctx, &m)...)
+	var prior *renewalModel
+	if !request.State.Raw.IsNull() {
+		prior = &renewalModel{}
+		response.Diagnostics.Append(request.State.Get(ctx, prior)...)
+	}
 	if response.Diagnostics.HasError() {
 		return
 	}
-	var prior renewalModel
-	if !request.State.Raw.IsNull() {
-		response.Diagnostics.Append(request.State.Get(ctx, &prior)...)
-		if response.Diagnostics.HasError() {
-			return
-		}
-		m.copyOutputs(prior)
+	planned, diags := r.plan(ctx, prior, m)
+	response.Diagnostics.Append(diags...)
+	if !diags.HasError() {
+		response.Diagnostics.Append(response.Plan.Set(ctx, &planned)...)
+	}
+}
+
+// plan turns the decision that Read left in the state before, if there is one,
+// and what changed in the configuration, into a plan. It reads no clock: it runs
+// again during apply and must come to the same result.
+func (r *renewalResource) plan(ctx context.Context, prior *renewalModel, m renewalModel) (_ renewalModel, diags diag.Diagnostics) {
+	if prior != nil {
+		m.copyOutputs(*prior)
+	} else {
+		m.ID = types.StringUnknown()
+		m.unknownOutputs(false)
 	}
 	w, complete, err := m.wanted(ctx)
-	if err != nil {
-		response.Diagnostics.AddError("The certificate cannot be planned", err.Error()+".")
-		return
-	}
-	if complete && len(w.names) == 0 {
-		response.Diagnostics.AddAttributeError(path.Root("domains"), "No names for the certificate",
+	switch {
+	case err != nil:
+		diags.AddError("The certificate cannot be planned", err.Error()+".")
+	case complete && len(w.names) == 0:
+		diags.AddAttributeError(path.Root("domains"), "No names for the certificate",
 			"Neither domains nor the certificate or signing request given name any.")
-		return
-	}
-	if request.State.Raw.IsNull() {
-		r.planCreate(ctx, m, w, complete, response)
-		return
-	}
-	if !complete {
+	case prior == nil:
+		r.planCreate(ctx, &m, w, complete, &diags)
+	case !complete:
 		m.unknownOutputs(false)
-	} else {
-		r.planUpdate(ctx, prior, &m, w, response)
+	default:
+		r.planUpdate(ctx, *prior, &m, w, &diags)
 	}
-	response.Diagnostics.Append(response.Plan.Set(ctx, &m)...)
+	return m, diags
 }
 
 // stays reports whether a certificate whose configuration did not change needs
@@ -67,48 +75,48 @@ func (r *renewalResource) stays(ctx context.Context, m renewalModel) bool {
 	return err == nil && reason == ""
 }
 
-func (r *renewalResource) planCreate(ctx context.Context, m renewalModel, w wanted, complete bool, response *resource.ModifyPlanResponse) {
-	r.checkOrderable(ctx, m, w, complete, response)
-	r.checkSuits(m, w, &response.Diagnostics)
-	if !complete || response.Diagnostics.HasError() {
+func (r *renewalResource) planCreate(ctx context.Context, m *renewalModel, w wanted, complete bool, diags *diag.Diagnostics) {
+	r.checkOrderable(ctx, *m, w, complete, diags)
+	r.checkSuits(*m, w, diags)
+	if !complete || diags.HasError() {
 		return
 	}
 	if !m.OriginalCertificate.IsNull() && r.services != nil {
 		if original, err := m.original(); err == nil && r.services.now().After(original.NotAfter) {
-			response.Diagnostics.AddAttributeError(path.Root("original_certificate_pem"), "The original certificate has expired",
+			diags.AddAttributeError(path.Root("original_certificate_pem"), "The original certificate has expired",
 				fmt.Sprintf("It expired on %s: there is nothing left to renew. Write domains instead to apply for a new one.", original.NotAfter))
 			return
 		}
 	}
-	r.checkTerm(ctx, m, w, response)
+	r.checkTerm(ctx, *m, w, diags)
 	if difference := m.overridesOriginal(w); difference != "" {
-		response.Diagnostics.AddWarning("This is a new application, not a renewal",
+		diags.AddWarning("This is a new application, not a renewal",
 			fmt.Sprintf("%s: compared with original_certificate_pem, %s%s.", strings.Join(w.names, ", "), difference, newApplication))
 	}
 	if w.custody != custodyState || w.request != nil || w.own {
-		response.Diagnostics.Append(response.Plan.SetAttribute(ctx, path.Root("private_key_pem"), types.StringNull())...)
+		m.PrivateKeyPEM = types.StringNull()
 	}
 	if w.request != nil || w.own {
-		response.Diagnostics.Append(response.Plan.SetAttribute(ctx, path.Root("private_key_id"), types.StringNull())...)
+		m.PrivateKeyID = types.StringNull()
 	}
 }
 
 // planUpdate marks what an apply will change.
-func (r *renewalResource) planUpdate(ctx context.Context, prior renewalModel, m *renewalModel, w wanted, response *resource.ModifyPlanResponse) {
-	keepsOrder(ctx, prior, w, &response.Diagnostics)
-	if response.Diagnostics.HasError() {
+func (r *renewalResource) planUpdate(ctx context.Context, prior renewalModel, m *renewalModel, w wanted, diags *diag.Diagnostics) {
+	keepsOrder(ctx, prior, w, diags)
+	if diags.HasError() {
 		return
 	}
 	reason, err := r.reissue(ctx, prior, *m, w)
 	if err != nil {
-		response.Diagnostics.AddAttributeError(path.Root("issuer"), "No such issuer", err.Error()+".")
+		diags.AddAttributeError(path.Root("issuer"), "No such issuer", err.Error()+".")
 		return
 	}
-	keepsCompany(ctx, prior, w, &response.Diagnostics)
+	keepsCompany(ctx, prior, w, diags)
 	if reason != "" {
-		r.checkOrderable(ctx, *m, w, true, response)
-		r.checkTerm(ctx, *m, w, response)
-		r.checkSuits(*m, w, &response.Diagnostics)
+		r.checkOrderable(ctx, *m, w, true, diags)
+		r.checkTerm(ctx, *m, w, diags)
+		r.checkSuits(*m, w, diags)
 		current, err := prior.leaf()
 		keepKey := err == nil && w.intent("", current, prior.PrivateKeyID.ValueString()).KeyID != ""
 		m.unknownOutputs(keepKey)
@@ -117,10 +125,10 @@ func (r *renewalResource) planUpdate(ctx context.Context, prior renewalModel, m 
 		}
 		// Terraform plans once more during apply and shows this again.
 		if open(prior) {
-			response.Diagnostics.AddWarning("The order of an earlier apply goes on", fmt.Sprintf("%s: %s.", strings.Join(w.names, ", "), reason))
+			diags.AddWarning("The order of an earlier apply goes on", fmt.Sprintf("%s: %s.", strings.Join(w.names, ", "), reason))
 			return
 		}
-		response.Diagnostics.AddWarning("The certificate is due for replacement",
+		diags.AddWarning("The certificate is due for replacement",
 			fmt.Sprintf("%s: %s. A new one is ordered; the current one stays valid until %s.", strings.Join(w.names, ", "), reason, prior.NotAfter.ValueString()))
 		return
 	}
@@ -171,7 +179,7 @@ func (r *renewalResource) reissue(ctx context.Context, prior, m renewalModel, w 
 }
 
 // checkOrderable refuses a plan whose apply could not place an order.
-func (r *renewalResource) checkOrderable(ctx context.Context, m renewalModel, w wanted, complete bool, response *resource.ModifyPlanResponse) {
+func (r *renewalResource) checkOrderable(ctx context.Context, m renewalModel, w wanted, complete bool, diags *diag.Diagnostics) {
 	if r.services == nil || r.services.incomplete || m.Issuer.IsUnknown() || m.Issuers.IsUnknown() {
 		return
 	}
@@ -181,15 +189,15 @@ func (r *renewalResource) checkOrderable(ctx context.Context, m renewalModel, w 
 	}
 	names, err := r.candidates(ctx, m)
 	if err != nil {
-		response.Diagnostics.AddAttributeError(at, "No such issuer", err.Error()+".")
+		diags.AddAttributeError(at, "No such issuer", err.Error()+".")
 		return
 	}
 	if complete {
-		r.checkPurchase(m, w, names, &response.Diagnostics)
+		r.checkPurchase(m, w, names, diags)
 	}
 	for _, name := range names {
 		if err := r.services.ready(name); err != nil {
-			response.Diagnostics.AddAttributeError(at, "The issuer cannot be used yet", fmt.Sprintf("Issuer %q: %s.", name, err))
+			diags.AddAttributeError(at, "The issuer cannot be used yet", fmt.Sprintf("Issuer %q: %s.", name, err))
 		}
 	}
 }

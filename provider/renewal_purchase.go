@@ -131,19 +131,13 @@ func (m *renewalModel) setPurchased(j order.Journal) {
 		m.Purchased = types.ObjectNull(purchasedType())
 		return
 	}
-	orNull := func(text string) types.String {
-		if text == "" {
-			return types.StringNull()
-		}
-		return types.StringValue(text)
-	}
 	end := types.StringNull()
 	if !j.ServiceEnd.IsZero() {
 		end = timestamp(j.ServiceEnd)
 	}
 	m.Purchased = types.ObjectValueMust(purchasedType(), map[string]attr.Value{
-		"certificate_id": orNull(j.OrderID), "order_id": openOrderOf(j), "service_end": end,
-		"encryption_fullchain_pem": orNull(string(j.Encryption)), "encryption_private_key_id": orNull(j.EncryptionKeyID),
+		"certificate_id": textOrNull(j.OrderID), "order_id": openOrderOf(j), "service_end": end,
+		"encryption_fullchain_pem": textOrNull(string(j.Encryption)), "encryption_private_key_id": textOrNull(j.EncryptionKeyID),
 	})
 }
 
@@ -341,4 +335,12 @@ func (r *renewalResource) replaceInCloud(ctx context.Context, opened issuer.Issu
 		diags.AddAttributeWarning(path.Root("purchase").AtName("cloud_resources"), "Cloud resources keep the certificate before",
 			fmt.Sprintf("%s: %s. The new certificate %s is issued; replace it in the console.", strings.Join(w.names, ", "), err, j.OrderID))
 	}
+}
+
+// textOrNull is a text, null where it is empty.
+func textOrNull(text string) types.String {
+	if text == "" {
+		return types.StringNull()
+	}
+	return types.StringValue(text)
 }

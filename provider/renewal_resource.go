@@ -10,8 +10,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 
-	"github.com/certiform/terraform-provider-certificate/internal/lifecycle"
 	"github.com/certiform/terraform-provider-certificate/internal/order"
 )
 
@@ -39,91 +39,90 @@ func (r *renewalResource) Configure(_ context.Context, request resource.Configur
 	}
 }
 
-// Create orders the first certificate, or goes on with the order of an earlier
-// run. An order that is still open is saved as such: an error would taint the
-// resource and the next apply would start over.
+// Create implements resource.Resource.
 func (r *renewalResource) Create(ctx context.Context, request resource.CreateRequest, response *resource.CreateResponse) {
 	var m renewalModel
 	response.Diagnostics.Append(request.Plan.Get(ctx, &m)...)
+	key := ownKey(ctx, request.Config, m, &response.Diagnostics)
 	if response.Diagnostics.HasError() {
 		return
 	}
+	made, diags := r.create(ctx, m, key, response.Private)
+	response.Diagnostics.Append(diags...)
+	if diags.HasError() {
+		return
+	}
+	response.Diagnostics.Append(response.State.Set(ctx, &made)...)
+	response.Diagnostics.Append(made.identify(ctx, response.Identity)...)
+}
+
+// create orders the first certificate, or goes on with the order of an earlier
+// run. An order that is still open is saved as such: an error would taint the
+// resource and the next apply would start over.
+func (r *renewalResource) create(ctx context.Context, m renewalModel, key types.String, private privateState) (_ renewalModel, diags diag.Diagnostics) {
 	m.noOutputs()
 	w, _, err := m.wanted(ctx)
 	ctx, cancel := m.within(ctx, "create", &w)
 	defer cancel()
 	if err == nil {
-		err = takeKey(ctx, request.Config, &w)
+		err = w.takeKey(key)
 	}
 	if err == nil {
-		err = r.obtain(ctx, &m, w, &response.Diagnostics)
+		err = r.obtain(ctx, &m, w, &diags)
 	}
 	if err != nil {
-		orderFailed(&response.Diagnostics, w, err, "Nothing was saved.")
-		return
+		orderFailed(&diags, w, err, "Nothing was saved.")
+		return m, diags
 	}
-	r.decide(ctx, &m, w, response.Private, &response.Diagnostics)
-	reportOpen(&response.Diagnostics, m, w)
-	response.Diagnostics.Append(response.State.Set(ctx, &m)...)
-	response.Diagnostics.Append(m.identify(ctx, response.Identity)...)
+	r.decide(ctx, &m, w, private, &diags)
+	reportOpen(&diags, m, w)
+	return m, diags
 }
 
-// Read makes the one decision about the certificate: it asks the CA's opinion
-// where that is due and nothing else of anybody.
+// Read implements resource.Resource.
 func (r *renewalResource) Read(ctx context.Context, request resource.ReadRequest, response *resource.ReadResponse) {
 	var m renewalModel
 	response.Diagnostics.Append(request.State.Get(ctx, &m)...)
 	response.Diagnostics.Append(m.identify(ctx, response.Identity)...)
-	if response.Diagnostics.HasError() || m.Certificate.IsNull() && m.Purchase.IsNull() {
+	if response.Diagnostics.HasError() {
 		return
-	}
-	w, _, err := m.wanted(ctx)
-	if err != nil {
-		response.Diagnostics.AddError("The state of the certificate is damaged", err.Error()+".")
-		return
-	}
-	before := m
-	if w.bought && open(m) {
-		r.look(ctx, &m, w, &response.Diagnostics)
-		r.remindOpen(m, w, &response.Diagnostics)
-		response.Private = request.Private
-		response.Diagnostics.Append(response.State.Set(ctx, &m)...)
-		return
-	}
-	if err := r.finishMove(ctx, &m); err != nil {
-		response.Diagnostics.AddWarning("The private key is still in state",
-			err.Error()+". It was moved here by a moved block and belongs into the provider's storage; the next plan tries again.")
 	}
 	response.Private = request.Private
-	r.decide(ctx, &m, w, response.Private, &response.Diagnostics)
-	r.remind(m, w, &response.Diagnostics)
-	if !m.decidedAs(before) || !m.PrivateKeyID.Equal(before.PrivateKeyID) {
-		response.Diagnostics.Append(response.State.Set(ctx, &m)...)
+	seen, diags := r.read(ctx, m, response.Private)
+	response.Diagnostics.Append(diags...)
+	if !diags.HasError() && seen != nil {
+		response.Diagnostics.Append(response.State.Set(ctx, seen)...)
 	}
 }
 
-// quiet reports whether Read would ask nobody, change nothing and say nothing.
-func (r *renewalResource) quiet(ctx context.Context, m renewalModel, private []byte) bool {
-	kept, ok := readPrivate(private)
-	w, complete, err := m.wanted(ctx)
-	if !ok || !complete || err != nil || w.bought && open(m) || !m.PrivateKeyPEM.IsNull() && m.PrivateKeyID.IsNull() {
-		return false
+// read makes the one decision about the certificate: it asks the CA's opinion
+// where that is due and nothing else of anybody. It returns nil where nothing
+// changes.
+func (r *renewalResource) read(ctx context.Context, m renewalModel, private privateState) (_ *renewalModel, diags diag.Diagnostics) {
+	if m.Certificate.IsNull() && m.Purchase.IsNull() {
+		return nil, diags
 	}
-	leaf, err := m.leaf()
-	if err != nil || leaf == nil {
-		return false
+	w, _, err := m.wanted(ctx)
+	if err != nil {
+		diags.AddError("The state of the certificate is damaged", err.Error()+".")
+		return nil, diags
 	}
-	now := r.services.now()
-	memory := suggestionMemory{}
-	if w.policy.UseSuggestion {
-		if memory = recall(ctx, kept, leaf); r.asks(&m, memory, now) {
-			return false
-		}
-	}
-	d := lifecycle.Decide(facts(&m, memory.suggestion()), w.policy, now)
 	before := m
-	m.setDecision(d)
-	return !d.Shortened && m.decidedAs(before) && !m.reminds(now)
+	if w.bought && open(m) {
+		r.look(ctx, &m, w, &diags)
+		r.remindOpen(m, w, &diags)
+		return &m, diags
+	}
+	if err := r.finishMove(ctx, &m); err != nil {
+		diags.AddWarning("The private key is still in state",
+			err.Error()+". It was moved here by a moved block and belongs into the provider's storage; the next plan tries again.")
+	}
+	r.decide(ctx, &m, w, private, &diags)
+	r.remind(m, w, &diags)
+	if m.decidedAs(before) && m.PrivateKeyID.Equal(before.PrivateKeyID) {
+		return nil, diags
+	}
+	return &m, diags
 }
 
 // reminds reports whether a renewal is still open on the day people should hear
@@ -141,14 +140,27 @@ func (r *renewalResource) remind(m renewalModel, w wanted, diags *diag.Diagnosti
 		strings.Join(w.names, ", "), m.RenewAt.ValueString(), m.NotAfter.ValueString()))
 }
 
-// Update renews where the plan said so; otherwise it takes over settings.
+// Update implements resource.Resource.
 func (r *renewalResource) Update(ctx context.Context, request resource.UpdateRequest, response *resource.UpdateResponse) {
 	var m, prior renewalModel
 	response.Diagnostics.Append(request.Plan.Get(ctx, &m)...)
 	response.Diagnostics.Append(request.State.Get(ctx, &prior)...)
+	key := ownKey(ctx, request.Config, m, &response.Diagnostics)
 	if response.Diagnostics.HasError() {
 		return
 	}
+	response.Private = request.Private
+	made, diags := r.update(ctx, prior, m, key, response.Private)
+	response.Diagnostics.Append(diags...)
+	if diags.HasError() {
+		return
+	}
+	response.Diagnostics.Append(response.State.Set(ctx, &made)...)
+	response.Diagnostics.Append(made.identify(ctx, response.Identity)...)
+}
+
+// update renews where the plan said so; otherwise it takes over settings.
+func (r *renewalResource) update(ctx context.Context, prior, m renewalModel, key types.String, private privateState) (_ renewalModel, diags diag.Diagnostics) {
 	m.copyOutputs(prior)
 	w, _, err := m.wanted(ctx)
 	ctx, cancel := m.within(ctx, "update", &w)
@@ -158,25 +170,23 @@ func (r *renewalResource) Update(ctx context.Context, request resource.UpdateReq
 		reason, err = r.reissue(ctx, prior, m, w)
 	}
 	if err == nil && reason != "" {
-		err = errors.Join(r.remembers(ctx, prior, w), takeKey(ctx, request.Config, &w))
+		err = errors.Join(r.remembers(ctx, prior, w), w.takeKey(key))
 	}
 	if err == nil && reason != "" {
-		err = r.obtain(ctx, &m, w, &response.Diagnostics)
+		err = r.obtain(ctx, &m, w, &diags)
 	}
 	if err == nil {
 		err = r.setKey(ctx, &m, w)
 	}
 	if err != nil {
-		orderFailed(&response.Diagnostics, w, err, "The certificate in force was not touched.")
-		return
+		orderFailed(&diags, w, err, "The certificate in force was not touched.")
+		return m, diags
 	}
-	response.Private = request.Private
 	if !m.Certificate.IsNull() {
-		r.decide(ctx, &m, w, response.Private, &response.Diagnostics)
+		r.decide(ctx, &m, w, private, &diags)
 	}
-	reportOpen(&response.Diagnostics, m, w)
-	response.Diagnostics.Append(response.State.Set(ctx, &m)...)
-	response.Diagnostics.Append(m.identify(ctx, response.Identity)...)
+	reportOpen(&diags, m, w)
+	return m, diags
 }
 
 // Delete gives the certificate up: it is not revoked, and its key stays in the

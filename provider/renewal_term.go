@@ -12,8 +12,8 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
-	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -141,7 +141,7 @@ func subjectOf(ctx context.Context, block types.Object) (pki.Subject, error) {
 }
 
 // checkTerm refuses a life that no CA may grant on this day.
-func (r *renewalResource) checkTerm(ctx context.Context, m renewalModel, w wanted, response *resource.ModifyPlanResponse) {
+func (r *renewalResource) checkTerm(ctx context.Context, m renewalModel, w wanted, diags *diag.Diagnostics) {
 	if r.services == nil {
 		return
 	}
@@ -150,13 +150,13 @@ func (r *renewalResource) checkTerm(ctx context.Context, m renewalModel, w wante
 	at := path.Root("validity")
 	switch {
 	case !w.term.NotAfter.IsZero() && !w.term.NotAfter.After(now):
-		response.Diagnostics.AddAttributeError(at.AtName("not_after"), "The end has passed",
+		diags.AddAttributeError(at.AtName("not_after"), "The end has passed",
 			fmt.Sprintf("No certificate can be valid until %s. Write a later date, or remove the resource.", w.term.NotAfter.Format(time.RFC3339)))
 	case !w.term.NotAfter.IsZero() && !w.term.NotAfter.After(w.term.NotBefore):
-		response.Diagnostics.AddAttributeError(at.AtName("not_after"), "The end comes before the start",
+		diags.AddAttributeError(at.AtName("not_after"), "The end comes before the start",
 			"validity.not_after has to be later than validity.not_before.")
 	case w.term.Life > time.Duration(rule.Days)*day && r.public(ctx, m):
-		response.Diagnostics.AddAttributeError(at.AtName("days"), "Longer than a public certificate may live",
+		diags.AddAttributeError(at.AtName("days"), "Longer than a public certificate may live",
 			fmt.Sprintf("%d days are asked for; certificates issued from %s on live at most %d days (%s). Write a smaller number. For a private CA, set publicly_trusted = false for its issuer.",
 				int(w.term.Life/day), rule.From.Format(time.DateOnly), rule.Days, rule.Source))
 	}

@@ -12,59 +12,66 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
 
-// ValidateConfig refuses what can be refused without asking anybody.
+// ValidateConfig implements resource.ResourceWithValidateConfig.
 func (r *renewalResource) ValidateConfig(ctx context.Context, request resource.ValidateConfigRequest, response *resource.ValidateConfigResponse) {
 	var m renewalModel
 	response.Diagnostics.Append(request.Config.Get(ctx, &m)...)
 	if response.Diagnostics.HasError() {
 		return
 	}
+	response.Diagnostics.Append(m.validate()...)
+}
+
+// validate refuses what does not fit together, and what is no certificate, key or
+// name.
+func (m renewalModel) validate() (diags diag.Diagnostics) {
 	if !m.CSR.IsNull() && !m.PrivateKey.IsNull() {
-		response.Diagnostics.AddAttributeError(path.Root("csr_pem"), "Two sources for the key",
+		diags.AddAttributeError(path.Root("csr_pem"), "Two sources for the key",
 			"A signing request brings its own key, private_key would generate another one. Keep one of csr_pem and private_key.")
 	}
 	if !m.PrivateKeyWO.IsNull() && (!m.CSR.IsNull() || !m.PrivateKey.IsNull()) {
-		response.Diagnostics.AddAttributeError(path.Root("private_key_pem_wo"), "Two sources for the key",
+		diags.AddAttributeError(path.Root("private_key_pem_wo"), "Two sources for the key",
 			"Keep one of private_key_pem_wo, csr_pem and private_key.")
 	}
 	if m.PrivateKeyWO.IsNull() != m.WOVersion.IsNull() {
-		response.Diagnostics.AddAttributeError(path.Root("private_key_pem_wo_version"), "Key and version belong together",
+		diags.AddAttributeError(path.Root("private_key_pem_wo_version"), "Key and version belong together",
 			"Set both private_key_pem_wo and private_key_pem_wo_version, or neither: the version is how a change of the key is noticed.")
 	}
 	if !m.PrivateKeyWO.IsNull() && !m.PrivateKeyWO.IsUnknown() {
 		if _, err := pki.ParseKey([]byte(m.PrivateKeyWO.ValueString())); err != nil {
-			response.Diagnostics.AddAttributeError(path.Root("private_key_pem_wo"), "Not a private key",
+			diags.AddAttributeError(path.Root("private_key_pem_wo"), "Not a private key",
 				fmt.Sprintf("The text cannot be used: %s. Give a private key in PEM.", err))
 		}
 	}
 	if !m.Issuer.IsNull() && !m.Issuers.IsNull() {
-		response.Diagnostics.AddAttributeError(path.Root("issuers"), "Issuer named twice", "Keep one of issuer and issuers.")
+		diags.AddAttributeError(path.Root("issuers"), "Issuer named twice", "Keep one of issuer and issuers.")
 	}
 	if m.Domains.IsNull() && m.OriginalCertificate.IsNull() && m.CSR.IsNull() {
-		response.Diagnostics.AddAttributeError(path.Root("domains"), "No names for the certificate",
+		diags.AddAttributeError(path.Root("domains"), "No names for the certificate",
 			"Set domains, or original_certificate_pem or csr_pem to take the names from.")
 	}
 	if !m.OriginalCertificate.IsNull() && !m.OriginalCertificate.IsUnknown() {
 		if _, err := m.original(); err != nil {
-			response.Diagnostics.AddAttributeError(path.Root("original_certificate_pem"), "Not a certificate",
+			diags.AddAttributeError(path.Root("original_certificate_pem"), "Not a certificate",
 				fmt.Sprintf("The text cannot be used: %s. Give a certificate in PEM, for instance with file(\"old.pem\").", err))
 		}
 	}
 	if !m.CSR.IsNull() && !m.CSR.IsUnknown() {
 		if _, err := pki.ParseRequest([]byte(m.CSR.ValueString())); err != nil {
-			response.Diagnostics.AddAttributeError(path.Root("csr_pem"), "Not a signing request",
+			diags.AddAttributeError(path.Root("csr_pem"), "Not a signing request",
 				fmt.Sprintf("The text cannot be used: %s. Give a request in PEM, as openssl req -new writes it.", err))
 		}
 	}
-	validateDomains(m.Domains, response)
+	validateDomains(m.Domains, &diags)
+	return diags
 }
 
-func validateDomains(domains types.Set, response *resource.ValidateConfigResponse) {
+func validateDomains(domains types.Set, diags *diag.Diagnostics) {
 	if domains.IsNull() || domains.IsUnknown() {
 		return
 	}
 	if len(domains.Elements()) == 0 {
-		response.Diagnostics.AddAttributeError(path.Root("domains"), "No names for the certificate", "The set is empty. Write at least one name.")
+		diags.AddAttributeError(path.Root("domains"), "No names for the certificate", "The set is empty. Write at least one name.")
 	}
 	for _, element := range domains.Elements() {
 		domain, ok := element.(types.String)
@@ -72,7 +79,7 @@ func validateDomains(domains types.Set, response *resource.ValidateConfigRespons
 			continue
 		}
 		if _, err := pki.NormalizeIdentifier(domain.ValueString()); err != nil {
-			response.Diagnostics.AddAttributeError(path.Root("domains").AtSetValue(domain), "Not a name for a certificate", err.Error()+".")
+			diags.AddAttributeError(path.Root("domains").AtSetValue(domain), "Not a name for a certificate", err.Error()+".")
 		}
 	}
 }

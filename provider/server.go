@@ -1,23 +1,22 @@
 package provider
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
+	"errors"
 	"reflect"
+	"sync"
 
-	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
-	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 )
 
 // New returns the constructor of the provider as Terraform's protocol sees it:
-// the framework's server, with a short way for the three questions that most plans
-// come down to. Each process serves one provider configuration.
+// the framework's server, with a short way for what most plans and applies come
+// down to. Each process serves one provider configuration.
 func New(version string, options Options) func() tfprotov6.ProviderServer {
 	options = options.withDefaults()
 	return func() tfprotov6.ProviderServer {
@@ -30,11 +29,11 @@ func New(version string, options Options) func() tfprotov6.ProviderServer {
 	}
 }
 
-// server answers for certificates about which nothing has to be asked and
-// nothing changes without the framework, which walks the whole schema once for
-// each attribute (v1.19): that takes ten times as long, in every plan, for every
-// certificate. It decides by the resource's own code and leaves every other
-// answer to the framework; the tests hold the two against each other.
+// server answers for certificates without the framework, which walks the whole
+// schema once for each attribute (v1.19): that takes ten times as long, in every
+// plan, for every certificate. It decides by the resource's own code and leaves to
+// the framework what that code does not see, and every refusal that has an
+// attribute to name; the tests hold the two against each other.
 type server struct {
 	framework
 	provider *certificateProvider
@@ -42,13 +41,7 @@ type server struct {
 	kind     tftypes.Type
 	version  int64
 	identity tftypes.Type
-}
-
-// field is where an attribute of a state is found in its model.
-type field struct {
-	name string
-	at   int
-	kind attr.Type
+	good     sync.Map // settings that the framework found nothing to say of
 }
 
 // framework is all of the protocol that the framework's server speaks.
@@ -77,23 +70,109 @@ func newServer(p *certificateProvider, f framework) *server {
 
 // ReadResource implements tfprotov6.ProviderServer.
 func (s *server) ReadResource(ctx context.Context, request *tfprotov6.ReadResourceRequest) (*tfprotov6.ReadResourceResponse, error) {
-	if request.TypeName == renewalType && s.provider.services != nil {
-		if m, ok := s.model(ctx, request.CurrentState); ok && s.resource().quiet(ctx, m, request.Private) {
-			identity, err := s.identityOf(m)
-			return &tfprotov6.ReadResourceResponse{NewState: request.CurrentState, Private: request.Private, NewIdentity: identity}, err
-		}
+	m, ok := renewalModel{}, request.TypeName == renewalType && s.provider.services != nil
+	if ok {
+		m, ok = s.model(ctx, request.CurrentState)
 	}
-	return s.framework.ReadResource(ctx, request)
+	private, readable := readPrivate(request.Private)
+	if !ok || !readable {
+		return s.framework.ReadResource(ctx, request)
+	}
+	response := &tfprotov6.ReadResourceResponse{NewState: request.CurrentState}
+	seen, diags := s.resource().read(ctx, m, private)
+	response.Diagnostics = protocolDiagnostics(diags)
+	var err, privateErr, identityErr error
+	if seen != nil {
+		response.NewState, err = s.encode(ctx, *seen)
+	}
+	response.Private, privateErr = private.encode()
+	response.NewIdentity, identityErr = s.identityOf(m)
+	return response, errors.Join(err, privateErr, identityErr)
+}
+
+// ValidateResourceConfig implements tfprotov6.ProviderServer. Certificates of one
+// fleet mostly differ in their names alone: what else there is to a configuration
+// the framework has to find good once.
+func (s *server) ValidateResourceConfig(ctx context.Context, request *tfprotov6.ValidateResourceConfigRequest) (*tfprotov6.ValidateResourceConfigResponse, error) {
+	if request.TypeName != renewalType {
+		return s.framework.ValidateResourceConfig(ctx, request)
+	}
+	m, ok := s.model(ctx, request.Config)
+	rest, comparable := s.settingsOf(ctx, m)
+	if !ok || !comparable || !m.PrivateKeyWO.IsNull() {
+		return s.framework.ValidateResourceConfig(ctx, request)
+	}
+	if _, good := s.good.Load(rest); good && len(m.validate()) == 0 {
+		return &tfprotov6.ValidateResourceConfigResponse{}, nil
+	}
+	response, err := s.framework.ValidateResourceConfig(ctx, request)
+	if err == nil && len(response.Diagnostics) == 0 {
+		s.good.Store(rest, true)
+	}
+	return response, err
 }
 
 // PlanResourceChange implements tfprotov6.ProviderServer.
 func (s *server) PlanResourceChange(ctx context.Context, request *tfprotov6.PlanResourceChangeRequest) (*tfprotov6.PlanResourceChangeResponse, error) {
-	if request.TypeName == renewalType && same(request.PriorState, request.ProposedNewState) {
-		if m, ok := s.model(ctx, request.PriorState); ok && s.resource().stays(ctx, m) {
-			return &tfprotov6.PlanResourceChangeResponse{PlannedState: request.ProposedNewState, PlannedPrivate: request.PriorPrivate, PlannedIdentity: request.PriorIdentity}, nil
+	if request.TypeName == renewalType {
+		if response, ok := s.plan(ctx, request); ok {
+			return response, nil
 		}
 	}
 	return s.framework.PlanResourceChange(ctx, request)
+}
+
+func (s *server) plan(ctx context.Context, request *tfprotov6.PlanResourceChangeRequest) (*tfprotov6.PlanResourceChangeResponse, bool) {
+	m, ok := s.model(ctx, request.ProposedNewState)
+	if !ok {
+		return nil, false
+	}
+	response := &tfprotov6.PlanResourceChangeResponse{PlannedState: request.ProposedNewState, PlannedPrivate: request.PriorPrivate, PlannedIdentity: request.PriorIdentity}
+	if same(request.PriorState, request.ProposedNewState) && s.resource().stays(ctx, m) {
+		return response, true
+	}
+	prior, ok := s.before(ctx, request.PriorState)
+	if !ok {
+		return nil, false
+	}
+	m.PrivateKeyWO = types.StringNull()
+	planned, diags := s.resource().plan(ctx, prior, m)
+	var err error
+	if response.Diagnostics, ok = warnings(diags); ok {
+		response.PlannedState, err = s.encode(ctx, planned)
+	}
+	return response, ok && err == nil
+}
+
+// ApplyResourceChange implements tfprotov6.ProviderServer.
+func (s *server) ApplyResourceChange(ctx context.Context, request *tfprotov6.ApplyResourceChangeRequest) (*tfprotov6.ApplyResourceChangeResponse, error) {
+	if request.TypeName != renewalType || s.provider.services == nil {
+		return s.framework.ApplyResourceChange(ctx, request)
+	}
+	planned, ok := s.model(ctx, request.PlannedState)
+	prior, known := s.before(ctx, request.PriorState)
+	private, readable := readPrivate(request.PlannedPrivate)
+	if !ok || !known || !readable || !planned.WOVersion.IsNull() {
+		return s.framework.ApplyResourceChange(ctx, request)
+	}
+	var made renewalModel
+	var diags diag.Diagnostics
+	if prior == nil {
+		made, diags = s.resource().create(ctx, planned, types.StringNull(), private)
+	} else {
+		made, diags = s.resource().update(ctx, *prior, planned, types.StringNull(), private)
+	}
+	response := &tfprotov6.ApplyResourceChangeResponse{
+		NewState: request.PriorState, NewIdentity: request.PlannedIdentity, Private: request.PlannedPrivate, Diagnostics: protocolDiagnostics(diags),
+	}
+	if diags.HasError() {
+		return response, nil
+	}
+	var err, identityErr, privateErr error
+	response.NewState, err = s.encode(ctx, made)
+	response.NewIdentity, identityErr = s.identityOf(made)
+	response.Private, privateErr = private.encode()
+	return response, errors.Join(err, identityErr, privateErr)
 }
 
 // UpgradeResourceState implements tfprotov6.ProviderServer. A state of this
@@ -112,73 +191,3 @@ func (s *server) UpgradeResourceState(ctx context.Context, request *tfprotov6.Up
 }
 
 func (s *server) resource() *renewalResource { return &renewalResource{services: s.provider.services} }
-
-// model reads the state of a certificate_renewal; false where there is none.
-func (s *server) model(ctx context.Context, value *tfprotov6.DynamicValue) (m renewalModel, ok bool) {
-	if value == nil {
-		return m, false
-	}
-	raw, err := value.Unmarshal(s.kind)
-	var values map[string]tftypes.Value
-	if err != nil || raw.IsNull() || raw.As(&values) != nil {
-		return m, false
-	}
-	into := reflect.ValueOf(&m).Elem()
-	for _, f := range s.fields {
-		v, err := f.kind.ValueFromTerraform(ctx, values[f.name])
-		if err != nil {
-			return m, false
-		}
-		into.Field(f.at).Set(reflect.ValueOf(v))
-	}
-	return m, true
-}
-
-// fieldsOf looks up once what the framework's State.Get finds out for each value.
-func fieldsOf(model reflect.Type, attributes map[string]schema.Attribute) []field {
-	fields := make([]field, 0, model.NumField())
-	for at := range model.NumField() {
-		name := model.Field(at).Tag.Get("tfsdk")
-		fields = append(fields, field{name: name, at: at, kind: attributes[name].GetType()})
-	}
-	return fields
-}
-
-// identityOf is the identity of a certificate as the protocol carries it.
-func (s *server) identityOf(m renewalModel) (*tfprotov6.ResourceIdentityData, error) {
-	id := tftypes.NewValue(tftypes.String, m.ID.ValueString())
-	value, err := tfprotov6.NewDynamicValue(s.identity, tftypes.NewValue(s.identity, map[string]tftypes.Value{"id": id}))
-	return &tfprotov6.ResourceIdentityData{IdentityData: &value}, err
-}
-
-// same reports whether two values are encoded alike.
-func same(a, b *tfprotov6.DynamicValue) bool {
-	return a != nil && b != nil && len(a.MsgPack) > 0 && bytes.Equal(a.MsgPack, b.MsgPack)
-}
-
-// keptPrivate is what the framework keeps beside a state, as the protocol
-// carries it. It is not written.
-type keptPrivate map[string][]byte
-
-func (k keptPrivate) GetKey(_ context.Context, key string) ([]byte, diag.Diagnostics) {
-	return k[key], nil
-}
-
-func (keptPrivate) SetKey(context.Context, string, []byte) diag.Diagnostics {
-	return diag.Diagnostics{diag.NewErrorDiagnostic("Private state is not written here", "")}
-}
-
-// readPrivate reads what belongs to the provider; false where the framework has
-// notes of its own in it, which it wants to see.
-func readPrivate(text []byte) (keptPrivate, bool) {
-	private := keptPrivate{}
-	if len(text) > 0 && json.Unmarshal(text, &private) != nil {
-		return nil, false
-	}
-	for key := range private {
-		if key != suggestionKey {
-			return nil, false
-		}
-	}
-	return private, true
-}

@@ -3,12 +3,15 @@ package provider
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
@@ -19,7 +22,7 @@ import (
 // counted counts what the framework is asked.
 type counted struct {
 	framework
-	reads, plans, upgrades int
+	reads, plans, applies, upgrades, validations int
 }
 
 func (c *counted) UpgradeResourceState(ctx context.Context, request *tfprotov6.UpgradeResourceStateRequest) (*tfprotov6.UpgradeResourceStateResponse, error) {
@@ -37,6 +40,16 @@ func (c *counted) PlanResourceChange(ctx context.Context, request *tfprotov6.Pla
 	return c.framework.PlanResourceChange(ctx, request)
 }
 
+func (c *counted) ApplyResourceChange(ctx context.Context, request *tfprotov6.ApplyResourceChangeRequest) (*tfprotov6.ApplyResourceChangeResponse, error) {
+	c.applies++
+	return c.framework.ApplyResourceChange(ctx, request)
+}
+
+func (c *counted) ValidateResourceConfig(ctx context.Context, request *tfprotov6.ValidateResourceConfigRequest) (*tfprotov6.ValidateResourceConfigResponse, error) {
+	c.validations++
+	return c.framework.ValidateResourceConfig(ctx, request)
+}
+
 // shortWay is a configured provider, what the framework in it is asked, and the
 // state of a certificate with many days left.
 type shortWay struct {
@@ -47,9 +60,13 @@ type shortWay struct {
 
 func newShortWay(t testing.TB) *shortWay {
 	t.Helper()
-	storage := t.TempDir()
+	storage := filepath.Join(t.TempDir(), "storage")
 	s, ok := New("test", Options{Getenv: func(name string) string {
-		return map[string]string{"CERTIFICATE_STORAGE_DIRECTORY": storage}[name]
+		return map[string]string{
+			"CERTIFICATE_STORAGE_DIRECTORY": storage, "CERTIFICATE_ACME_TERMS_OF_SERVICE_AGREED": "true",
+			"CERTIFICATE_ACME_DIRECTORY_URL": "https://127.0.0.1:1/dir", // nobody listens there
+			"CERTIFICATE_RESPONDER_URL":      "http://127.0.0.1:1", "CERTIFICATE_RESPONDER_TOKEN": "none",
+		}[name]
 	}})().(*server)
 	if !ok {
 		t.Fatal("the provider is no *server")
@@ -159,16 +176,18 @@ func TestServer_readsWithoutTheFramework(t *testing.T) {
 		changes map[string]tftypes.Value
 		private []byte
 		short   bool
+		said    int
 	}{
-		"nothing is due and nobody to be asked": {nil, nil, true},
-		"the CA was asked lately":               {used, memory(leaf, time.Now().Add(time.Hour)), true},
-		"it is time to ask the CA":              {used, memory(leaf, time.Now().Add(-time.Hour)), false},
-		"the CA was never asked":                {used, nil, false},
-		"the CA was asked about another one":    {used, memory("0badc0de", time.Now().Add(time.Hour)), false},
-		"the decision is another one now":       {map[string]tftypes.Value{"renew_at": text("2001-01-01T00:00:00Z")}, nil, false},
-		"the key has to be moved":               {map[string]tftypes.Value{"private_key_pem": text("key")}, nil, false},
-		"the certificate is damaged":            {map[string]tftypes.Value{"certificate_pem": text("nonsense")}, nil, false},
-		"the framework has notes":               {nil, []byte(`{".import_before_read":"dHJ1ZQ=="}`), false},
+		"nothing is due and nobody to be asked": {nil, nil, true, 0},
+		"the CA was asked lately":               {used, memory(leaf, time.Now().Add(time.Hour)), true, 0},
+		"the CA cannot be asked":                {used, memory(leaf, time.Now().Add(-time.Hour)), true, 1},
+		"the CA was never asked":                {used, nil, true, 1},
+		"the CA was asked about another one":    {used, memory("0badc0de", time.Now().Add(time.Hour)), true, 1},
+		"the decision is another one now":       {map[string]tftypes.Value{"renew_at": text("2001-01-01T00:00:00Z")}, nil, true, 0},
+		"the key has to be moved":               {map[string]tftypes.Value{"private_key_pem": text("key")}, nil, true, 1},
+		"the certificate is damaged":            {map[string]tftypes.Value{"certificate_pem": text("nonsense")}, nil, true, 1},
+		"the settings are damaged":              {map[string]tftypes.Value{"wait_timeout": text("soon")}, nil, true, 1},
+		"the framework has notes":               {nil, []byte(`{".import_before_read":"dHJ1ZQ=="}`), false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			request := &tfprotov6.ReadResourceRequest{TypeName: renewalType, CurrentState: w.with(t, test.changes), Private: test.private}
@@ -187,7 +206,11 @@ func TestServer_readsWithoutTheFramework(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(want.Diagnostics) > 0 || !w.decode(t, got.NewState).Equal(w.decode(t, want.NewState)) ||
+			if len(got.Diagnostics) != test.said {
+				t.Errorf("%d diagnostics, want %d: %v", len(got.Diagnostics), test.said, got.Diagnostics)
+			}
+			sameDiagnostics(t, got.Diagnostics, want.Diagnostics)
+			if !w.decode(t, got.NewState).Equal(w.decode(t, want.NewState)) ||
 				string(got.Private) != string(want.Private) || w.id(t, got.NewIdentity) != w.id(t, want.NewIdentity) {
 				t.Errorf("the framework answers %v %s, the short way %v %s", want.NewState, want.Private, got.NewState, got.Private)
 			}
@@ -207,18 +230,24 @@ func TestServer_plansWithoutTheFramework(t *testing.T) {
 	}
 	same, due, open, gone := w.with(t, nil), changed("renew_reason", text("due")), changed("status", text("issuing")), changed("issuer_used", text("gone"))
 	other := tftypes.NewValue(tftypes.Set{ElementType: tftypes.String}, []tftypes.Value{text("other.example.test")})
+	unknown := map[string]tftypes.Value{"domains": other}
+	for name := range renewalOutputs(map[string]schema.Attribute{}) {
+		unknown[name] = tftypes.NewValue(w.state[name].Type(), tftypes.UnknownValue)
+	}
 	for name, test := range map[string]struct {
 		prior, proposed *tfprotov6.DynamicValue
 		short           bool
+		warnings        int
 	}{
-		"nothing changes and nothing is due": {same, same, true},
-		"a setting changes":                  {same, changed("wait_timeout", text("5m")), false},
-		"names change":                       {same, changed("domains", other), false},
-		"the certificate is due":             {due, due, false},
-		"an order is open":                   {open, open, false},
-		"the issuer does not exist":          {gone, gone, false},
-		"the resource is new":                {&nothing, same, false},
-		"the resource is to be destroyed":    {same, &nothing, false},
+		"nothing changes and nothing is due": {same, same, true, 0},
+		"a setting changes":                  {same, changed("wait_timeout", text("5m")), true, 0},
+		"names change":                       {same, changed("domains", other), true, 1},
+		"the certificate is due":             {due, due, true, 1},
+		"an order is open":                   {open, open, true, 1},
+		"the issuer is another one":          {gone, gone, true, 1},
+		"the issuer does not exist":          {gone, changed("issuer", text("gone")), false, 0},
+		"the resource is new":                {&nothing, encode(t, w.kind, unknown), true, 0},
+		"the resource is to be destroyed":    {same, &nothing, false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			request := &tfprotov6.PlanResourceChangeRequest{
@@ -241,10 +270,133 @@ func TestServer_plansWithoutTheFramework(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(want.Diagnostics) > 0 || !w.decode(t, got.PlannedState).Equal(w.decode(t, want.PlannedState)) || string(got.PlannedPrivate) != string(want.PlannedPrivate) {
-				t.Errorf("the framework answers %v %s, the short way %v %s", want.PlannedState, want.PlannedPrivate, got.PlannedState, got.PlannedPrivate)
+			if !w.decode(t, got.PlannedState).Equal(w.decode(t, want.PlannedState)) || string(got.PlannedPrivate) != string(want.PlannedPrivate) {
+				t.Errorf("the framework answers %v %s, the short way %v %s", w.decode(t, want.PlannedState), want.PlannedPrivate, w.decode(t, got.PlannedState), got.PlannedPrivate)
 			}
+			if len(got.Diagnostics) != test.warnings {
+				t.Errorf("%d warnings, want %d: %v", len(got.Diagnostics), test.warnings, got.Diagnostics)
+			}
+			sameDiagnostics(t, got.Diagnostics, want.Diagnostics)
 		})
+	}
+}
+
+// sameDiagnostics compares what is said, and of which attribute.
+func sameDiagnostics(t *testing.T, got, want []*tfprotov6.Diagnostic) {
+	t.Helper()
+	said := func(all []*tfprotov6.Diagnostic) []string {
+		var texts []string
+		for _, d := range all {
+			texts = append(texts, fmt.Sprint(d.Severity, d.Summary, d.Detail, d.Attribute))
+		}
+		return texts
+	}
+	if !slices.Equal(said(got), said(want)) {
+		t.Errorf("the framework says %q, the short way %q", said(want), said(got))
+	}
+}
+
+func TestServer_appliesWithoutTheFramework(t *testing.T) {
+	t.Parallel()
+	w := newShortWay(t)
+	nothing, err := tfprotov6.NewDynamicValue(w.kind, tftypes.NewValue(w.kind, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := func(name string, value tftypes.Value) *tfprotov6.DynamicValue {
+		return w.with(t, map[string]tftypes.Value{name: value})
+	}
+	window := tftypes.NewValue(w.state["renewal"].Type(), map[string]tftypes.Value{
+		"window_days": tftypes.NewValue(tftypes.Number, 300), "use_ari": tftypes.NewValue(tftypes.Bool, nil), "force_token": text("a"), "time_zone": tftypes.NewValue(tftypes.String, nil),
+	})
+	for name, test := range map[string]struct {
+		prior, planned *tfprotov6.DynamicValue
+		private        string
+		short          bool
+		diagnostics    int
+	}{
+		"a setting changes":                    {w.with(t, nil), changed("wait_timeout", text("5m")), `{"ari":"e30="}`, true, 0},
+		"a window does not fit":                {changed("renewal", window), changed("renewal", window), "", true, 1},
+		"the issuer does not exist":            {w.with(t, nil), changed("issuer_used", text("gone")), "", true, 0},
+		"the certificate in state is damaged":  {changed("certificate_pem", text("nonsense")), changed("wait_timeout", text("5m")), "", true, 1},
+		"the framework has notes":              {w.with(t, nil), changed("wait_timeout", text("5m")), `{".import_before_read":"dHJ1ZQ=="}`, false, 0},
+		"the key comes with the configuration": {changed("private_key_pem_wo_version", tftypes.NewValue(tftypes.Number, 1)), changed("private_key_pem_wo_version", tftypes.NewValue(tftypes.Number, 1)), "", false, 0},
+		"the resource is destroyed":            {w.with(t, nil), &nothing, "", false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			request := &tfprotov6.ApplyResourceChangeRequest{
+				TypeName: renewalType, PriorState: test.prior, PlannedState: test.planned, PlannedPrivate: []byte(test.private),
+				Config: encode(t, w.kind, map[string]tftypes.Value{"domains": w.state["domains"]}),
+			}
+			before := w.asked.applies
+			got, err := w.ApplyResourceChange(t.Context(), request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if short := w.asked.applies == before; short != test.short {
+				t.Fatalf("answered without the framework: %t, want %t", short, test.short)
+			}
+			if !test.short {
+				return
+			}
+			want, err := w.asked.ApplyResourceChange(t.Context(), request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !w.decode(t, got.NewState).Equal(w.decode(t, want.NewState)) || string(got.Private) != string(want.Private) {
+				t.Errorf("the framework answers %v %s, the short way %v %s", w.decode(t, want.NewState), want.Private, w.decode(t, got.NewState), got.Private)
+			}
+			if len(got.Diagnostics) != test.diagnostics {
+				t.Errorf("%d diagnostics, want %d: %v", len(got.Diagnostics), test.diagnostics, got.Diagnostics)
+			}
+			sameDiagnostics(t, got.Diagnostics, want.Diagnostics)
+		})
+	}
+}
+
+func TestServer_validatesWithoutTheFramework(t *testing.T) {
+	t.Parallel()
+	w := newShortWay(t)
+	names := func(all ...string) tftypes.Value {
+		values := make([]tftypes.Value, len(all))
+		for n, name := range all {
+			values[n] = text(name)
+		}
+		return tftypes.NewValue(tftypes.Set{ElementType: tftypes.String}, values)
+	}
+	ask := func(values map[string]tftypes.Value) (said int, short bool) {
+		t.Helper()
+		before := w.asked.validations
+		response, err := w.ValidateResourceConfig(t.Context(), &tfprotov6.ValidateResourceConfigRequest{
+			TypeName: renewalType, Config: encode(t, w.kind, values), ClientCapabilities: &tfprotov6.ValidateResourceConfigClientCapabilities{WriteOnlyAttributesAllowed: true},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(response.Diagnostics), w.asked.validations == before
+	}
+	key := map[string]tftypes.Value{"domains": names("own.example.test"), "private_key_pem_wo": text("nonsense"), "private_key_pem_wo_version": tftypes.NewValue(tftypes.Number, 1)}
+	for _, step := range []struct {
+		name   string
+		values map[string]tftypes.Value
+		said   int
+		short  bool
+	}{
+		{"the first of a fleet", map[string]tftypes.Value{"domains": names("one.example.test")}, 0, false},
+		{"the next one", map[string]tftypes.Value{"domains": names("two.example.test")}, 0, true},
+		{"a bad name", map[string]tftypes.Value{"domains": names("not a name")}, 1, false},
+		{"another setting", map[string]tftypes.Value{"domains": names("two.example.test"), "wait_timeout": text("5m")}, 0, false},
+		{"the same setting", map[string]tftypes.Value{"domains": names("three.example.test"), "wait_timeout": text("5m")}, 0, true},
+		{"a bad setting", map[string]tftypes.Value{"domains": names("two.example.test"), "wait_timeout": text("soon")}, 1, false},
+		{"the bad setting again", map[string]tftypes.Value{"domains": names("three.example.test"), "wait_timeout": text("soon")}, 1, false},
+		{"no names", nil, 1, false},
+		{"a key of the user's own", key, 1, false},
+		{"that key again", key, 1, false},
+	} {
+		said, short := ask(step.values)
+		if said != step.said || short != step.short {
+			t.Errorf("%s: %d diagnostics, answered without the framework: %t; want %d and %t", step.name, said, short, step.said, step.short)
+		}
 	}
 }
 
@@ -287,16 +439,41 @@ func TestServer_upgradesWithoutTheFramework(t *testing.T) {
 	}
 }
 
-// BenchmarkUnchanged is what a plan asks the provider for one certificate about
-// which nothing changes, and what the framework would take for it.
-func BenchmarkUnchanged(b *testing.B) {
+// BenchmarkShort is what a plan and an apply ask the provider for one certificate,
+// and what the framework takes for it.
+func BenchmarkShort(b *testing.B) {
 	w := newShortWay(b)
-	state := w.with(b, nil)
+	state, due := w.with(b, nil), w.with(b, map[string]tftypes.Value{"renew_reason": text("due")})
 	config := encode(b, w.kind, map[string]tftypes.Value{"domains": w.state["domains"]})
 	for name, server := range map[string]tfprotov6.ProviderServer{"short": w.server, "framework": w.asked} {
 		b.Run("read="+name, func(b *testing.B) {
 			for b.Loop() {
 				if _, err := server.ReadResource(b.Context(), &tfprotov6.ReadResourceRequest{TypeName: renewalType, CurrentState: state}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run("validate="+name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := server.ValidateResourceConfig(b.Context(), &tfprotov6.ValidateResourceConfigRequest{TypeName: renewalType, Config: config}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run("renew="+name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := server.PlanResourceChange(b.Context(), &tfprotov6.PlanResourceChangeRequest{
+					TypeName: renewalType, PriorState: due, ProposedNewState: due, Config: config,
+				}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run("apply="+name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := server.ApplyResourceChange(b.Context(), &tfprotov6.ApplyResourceChangeRequest{
+					TypeName: renewalType, PriorState: state, PlannedState: state, Config: config,
+				}); err != nil {
 					b.Fatal(err)
 				}
 			}

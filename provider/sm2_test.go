@@ -121,6 +121,10 @@ func TestAccSM2_fromTheOrderToTheHandshake(t *testing.T) {
 		},
 		resource.TestStep{Config: site.deployed(config), PlanOnly: true},
 		resource.TestStep{
+			Config: site.deployed(config) + "\n" + `output "by_hand" { value = nonsensitive(provider::certificate::manual_instructions(certificate_deployment.www, "zh")) }`,
+			Check:  resource.TestMatchOutput("by_hand", regexp.MustCompile(`(?s)国密双证书.*BEGIN CERTIFICATE.*cat encryption\.key > .*enable_ntls`)),
+		},
+		resource.TestStep{
 			PreConfig: s.later(360 * wholeDay), Config: site.deployed(config), ConfigPlanChecks: expect(www, plancheck.ResourceActionUpdate),
 			Check: resource.ComposeTestCheckFunc(stands("issuing"), resource.TestCheckResourceAttr(www, "validation_records.#", "0")),
 		},

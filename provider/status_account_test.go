@@ -31,7 +31,7 @@ func TestAccStatus_listsWhatIsDueInTheAccount(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	chain, _, err := account.Certificate(t.Context(), kept)
+	held, err := account.Certificate(t.Context(), kept)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ locals {
   of = { for c in coalesce(data.certificate_status.all.account, []) : join(",", c.names) => "${c.id} ${coalesce(c.renewal_id, "none")} ${c.needs_resource} ${c.days_left}" }
 }
 output "of" { value = jsonencode(local.of) }
-` + statusConfig(map[string]string{"kept": string(pki.EncodeCertificates(chain...))}, issuer)
+` + statusConfig(map[string]string{"kept": string(pki.EncodeCertificates(held.Chain...))}, issuer)
 	}
 	want := `"forgotten.test":"` + forgotten + ` none true 4","kept.test":"` + kept + ` none false 14","renewed.test":"` + renewed + " " + renewal + ` false 9"`
 	s.test(t,

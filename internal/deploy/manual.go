@@ -27,6 +27,7 @@ type Manual struct {
 	Options  map[string]any // of the target's block, without its secrets
 	Material Material       // its key is not looked at
 	KeyID    string         // of a key in the provider's storage; empty without
+	PairID   string         // of the key of an SM2 pair's other half there
 	KeyGiven bool           // whether a key was given in another way; without either it lives on the host
 	Hosts    []string       // where to, in words; empty for this machine
 	Windows  bool           // whether the hosts are, as far as the paths do not say
@@ -42,6 +43,9 @@ type manualFile struct {
 	Key          bool
 }
 
+// manualPair is the other half of an SM2 pair.
+type manualPair struct{ Fullchain, Fingerprint string }
+
 // manualStore is a keystore of a target.
 type manualStore struct{ Path, Type, Alias string }
 
@@ -53,6 +57,7 @@ type manualPage struct {
 	Fullchain, Leaf, Chain       string // PEM; the last two where a file wants them apart
 	Files                        []manualFile
 	Store                        *manualStore
+	Pair                         *manualPair
 	Tests, Reloads               [][]string
 	Resident                     bool
 }
@@ -70,6 +75,9 @@ func (m Manual) Markdown(ctx context.Context, language string) (string, error) {
 		Manual: m, Names: strings.Join(pki.Names(leaf), ", "), Fingerprint: pki.Fingerprint(leaf),
 		NotAfter: leaf.NotAfter.UTC().Format(time.DateOnly), Fullchain: string(pki.EncodeCertificates(m.Material.Chain...)),
 		Resident: m.KeyID == "" && !m.KeyGiven,
+	}
+	if pair := pairOf(m.Target); len(pair.Chain) > 0 {
+		page.Pair = &manualPair{string(pki.EncodeCertificates(pair.Chain...)), pki.Fingerprint(pair.Chain[0])}
 	}
 	if files, ok := m.Target.(FileTarget); ok {
 		page.files(files.Slots())
@@ -112,6 +120,12 @@ func (p *manualPage) files(slots []Slot) {
 			one.Source, p.Leaf = "leaf.pem", string(pki.EncodeCertificates(p.Material.Chain[0]))
 		case Parts{Chain: true}:
 			one.Source, p.Chain = "chain.pem", string(pki.EncodeCertificates(p.Material.Chain[1:]...))
+		}
+		if _, ok := slot.Format.(pairPEM); ok {
+			one.Source = "encryption.pem"
+			if one.Key {
+				one.Source = "encryption.key"
+			}
 		}
 		p.Files = append(p.Files, one)
 	}

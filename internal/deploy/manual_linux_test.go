@@ -60,6 +60,43 @@ func TestManual_obeyed(t *testing.T) {
 	})
 }
 
+// A pair goes to four files, and comes back from them.
+func TestManual_obeyedForAPair(t *testing.T) {
+	needOpenSSL(t)
+	ca := newSM2Authority(t)
+	before, fresh := ca.pair(t, name), ca.pair(t, name)
+	n := newTLCPNginx(t, before)
+	n.paths.Binary = "true" // of nginx only the files are of interest
+	for _, language := range ManualLanguages() {
+		m := Manual{Target: n.target(fresh), Material: fresh.signing, KeyID: "a", PairID: "b", Proof: Endpoint{n.address, name}}
+		text, err := m.Markdown(t.Context(), language)
+		if err != nil {
+			t.Fatal(err)
+		}
+		directory := t.TempDir()
+		for file, key := range map[string]pki.Key{"private.key": fresh.signing.Key, "encryption.key": fresh.encryption.Key} {
+			encoded, err := key.PEM()
+			if err == nil {
+				err = os.WriteFile(filepath.Join(directory, file), encoded, 0o644)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		forward, _, back := steps(t, text)
+		for _, step := range []struct {
+			commands string
+			want     sm2Pair
+		}{{forward, fresh}, {back, before}} {
+			obey(t, directory, step.commands)
+			if err := n.load(); err != nil {
+				t.Fatal(err)
+			}
+			n.serves(step.want)
+		}
+	}
+}
+
 func obeyed(t *testing.T, f *fixture, options map[string]any) {
 	t.Helper()
 	for language, m := range map[string]Manual{

@@ -33,6 +33,9 @@ func manuals(t *testing.T) map[string]Manual {
 		return StoreOptions{Path: path, Kind: kind, Alias: alias, Password: password}
 	}
 	onWeb := Endpoint{"10.0.0.1:443", name}
+	paired := func(target PairTarget, err error) Target {
+		return made(target, err).(PairTarget).WithPair(newSM2Authority(t).pair(t, name).encryption)
+	}
 	return map[string]Manual{
 		"nginx": {
 			Target: made(NewNginx(NginxOptions{FullchainPath: "/etc/nginx/tls/www.pem", PrivateKeyPath: "/etc/nginx/tls/it's www.key", ConfigPath: "/etc/nginx/nginx.conf"})),
@@ -49,6 +52,17 @@ func manuals(t *testing.T) map[string]Manual {
 		},
 		"apache_windows": {
 			Target:   made(NewApache(ApacheOptions{FullchainPath: `C:\Apache24\conf\www.pem`, PrivateKeyPath: `C:\Apache24\conf\www.key`, Service: "Apache2.4"})),
+			KeyGiven: true, Proof: onWeb,
+		},
+		"nginx_sm2": {
+			Target: paired(NewNginx(NginxOptions{FullchainPath: "/etc/nginx/tls/sign.pem", PrivateKeyPath: "/etc/nginx/tls/sign.key", Encryption: PairFiles{FullchainPath: "/etc/nginx/tls/enc.pem", PrivateKeyPath: "/etc/nginx/tls/enc.key"}})),
+			KeyID:  "4ecd77be9e189047c398", PairID: "71f0c4c23b60a1d3f9aa", Proof: onWeb,
+		},
+		"nginx_sm2_windows": {
+			Target: paired(NewNginx(NginxOptions{
+				FullchainPath: `C:\nginx\conf\sign.pem`, PrivateKeyPath: `C:\nginx\conf\sign.key`, Prefix: `C:\nginx`,
+				Encryption: PairFiles{FullchainPath: `C:\nginx\conf\enc.pem`, PrivateKeyPath: `C:\nginx\conf\enc.key`},
+			})),
 			KeyGiven: true, Proof: onWeb,
 		},
 		"haproxy": {
@@ -112,6 +126,10 @@ func TestManual_pages(t *testing.T) {
 					t.Errorf("the page shows a secret, or what is missing:\n%s", text)
 				}
 				// What differs from run to run.
+				if pair := pairOf(m.Target); len(pair.Chain) > 0 {
+					text = strings.NewReplacer(string(pki.EncodeCertificates(pair.Chain...)), "ENCRYPTION CERTIFICATES\n", pki.Fingerprint(pair.Chain[0]), "ENCRYPTION FINGERPRINT").Replace(text)
+					noKeys(t, text, pair.Key)
+				}
 				text = strings.NewReplacer(string(pki.EncodeCertificates(chain...)), "CERTIFICATES\n", pki.Fingerprint(chain[0]), "FINGERPRINT",
 					chain[0].NotAfter.UTC().Format(time.DateOnly), "DATE").Replace(text)
 				golden := filepath.Join("testdata", "manual", language, page+".md")

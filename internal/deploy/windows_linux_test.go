@@ -17,6 +17,8 @@ import (
 	"time"
 	"unicode/utf16"
 
+	"github.com/tjfoc/gmsm/gmtls"
+
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/deploytest"
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport"
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/transport/transporttest"
@@ -38,11 +40,20 @@ type windowsServer struct {
 	running bool
 	said    []string
 	current *tls.Certificate
+	paired  bool          // the server is of TLCP
+	pair    *gmtls.Config // what it shows then
 }
 
 func (s *windowsServer) path(name string) string { return filepath.Join(s.Root, "web", name) }
 
 func (s *windowsServer) load() error {
+	if s.paired {
+		config, err := loadTLCP(s.path("full.pem"), s.path("key.pem"), s.path("enc.pem"), s.path("enc.key"))
+		if err == nil {
+			s.pair, s.running = config, true
+		}
+		return err
+	}
 	pair, err := tls.LoadX509KeyPair(s.path("full.pem"), s.path("key.pem"))
 	if err == nil {
 		s.current, s.running = &pair, true
@@ -115,17 +126,35 @@ func (s *windowsServer) told(words string) []string {
 	return slices.DeleteFunc(slices.Clone(s.said), func(line string) bool { return !strings.Contains(line, words) })
 }
 
-func startWindowsServer(t *testing.T, service string, m Material) *windowsServer {
+func startWindowsServer(t *testing.T, service string, m sm2Pair) *windowsServer {
 	t.Helper()
-	s := &windowsServer{WinRM: transporttest.StartWinRM(t, false), t: t, service: service}
+	s := &windowsServer{WinRM: transporttest.StartWinRM(t, false), t: t, service: service, paired: len(m.encryption.Chain) > 0}
 	s.Programs = s.program
-	key, err := m.Key.PEM()
-	if err = errors.Join(err, os.MkdirAll(s.path("logs"), 0o700)); err == nil {
-		err = errors.Join(os.WriteFile(s.path("key.pem"), key, 0o600), os.WriteFile(s.path("full.pem"), pki.EncodeCertificates(m.Chain...), 0o644),
-			os.WriteFile(s.path("logs/nginx.pid"), []byte("4321\r\n"), 0o644), s.load())
+	err := os.MkdirAll(s.path("logs"), 0o700)
+	write := func(fullchain, key string, m Material) {
+		encoded, keyErr := m.Key.PEM()
+		err = errors.Join(err, keyErr, os.WriteFile(s.path(fullchain), pki.EncodeCertificates(m.Chain...), 0o644), os.WriteFile(s.path(key), encoded, 0o600))
+	}
+	write("full.pem", "key.pem", m.signing)
+	if s.paired {
+		write("enc.pem", "enc.key", Material(m.encryption))
+	}
+	if err = errors.Join(err, os.WriteFile(s.path("logs/nginx.pid"), []byte("4321\r\n"), 0o644)); err == nil {
+		err = s.load()
 	}
 	if err != nil {
 		t.Fatal(err)
+	}
+	if s.paired {
+		s.address = deploytest.ServeTLCP(t, func() *gmtls.Config {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if !s.running {
+				return nil
+			}
+			return s.pair
+		})
+		return s
 	}
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		s.mu.Lock()
@@ -148,6 +177,7 @@ func startWindowsServer(t *testing.T, service string, m Material) *windowsServer
 // has it, and by nothing of POSIX.
 func TestTargets_onWindows(t *testing.T) {
 	const full, key = `C:\web\full.pem`, `C:\web\key.pem`
+	pair := PairFiles{FullchainPath: `C:\web\enc.pem`, PrivateKeyPath: `C:\web\enc.key`}
 	for sentence, test := range map[string]struct {
 		service string
 		target  func() (Target, error)
@@ -168,6 +198,16 @@ func TestTargets_onWindows(t *testing.T) {
 		"nginx, with paths that are found": {
 			"", func() (Target, error) { return NewNginx(NginxOptions{Prefix: `C:\web`}) }, "-s reload", "Get-Process", "Win32_Process",
 		},
+		"nginx with an SM2 pair": {
+			"", func() (Target, error) {
+				return NewNginx(NginxOptions{FullchainPath: full, PrivateKeyPath: key, Encryption: pair, Prefix: `C:\web`})
+			}, "-s reload", "Get-Process -Id 4321", "Win32_Process",
+		},
+		"Apache with an SM2 pair": {
+			"Apache2.4", func() (Target, error) {
+				return NewApache(ApacheOptions{FullchainPath: full, PrivateKeyPath: key, Encryption: pair, ServerRoot: `C:\web`})
+			}, "-k restart -n Apache2.4", "Get-Service -Name 'Apache2.4'", "-k start -n Apache2.4",
+		},
 		"Apache": {
 			"Apache2.4", func() (Target, error) {
 				return NewApache(ApacheOptions{FullchainPath: full, PrivateKeyPath: key, ServerRoot: `C:\web`})
@@ -177,11 +217,27 @@ func TestTargets_onWindows(t *testing.T) {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()
 			now := time.Now()
-			ca := deploytest.NewAuthority(t, now)
-			var all []Material
+			var all []sm2Pair // without a second half where there is no place for one
+			target, err := test.target()
+			if err != nil {
+				t.Fatal(err)
+			}
+			able, ok := target.(PairTarget)
+			paired := ok && able.Pair().FullchainPath != ""
+			ca, sm2 := deploytest.NewAuthority(t, now), newSM2Authority(t)
 			for range 3 {
+				if paired {
+					all = append(all, sm2.pair(t, name))
+					continue
+				}
 				chain, key := ca.Issue(t, now, []string{name})
-				all = append(all, Material{chain, key})
+				all = append(all, sm2Pair{signing: Material{chain, key}})
+			}
+			with := func(m sm2Pair) Target {
+				if paired {
+					return able.WithPair(m.encryption)
+				}
+				return target
 			}
 			s := startWindowsServer(t, strings.ReplaceAll(test.service, "'", "''"), all[0])
 			machine, err := transport.NewWinRM(transport.WinRMOptions{
@@ -191,12 +247,8 @@ func TestTargets_onWindows(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = machine.Close() })
-			target, err := test.target()
-			if err != nil {
-				t.Fatal(err)
-			}
 			job := Job{
-				Host: "win", Machine: machine, Target: target, Material: all[1], Now: now, Locks: &Locks{}, Logger: slog.New(slog.DiscardHandler),
+				Host: "win", Machine: machine, Target: with(all[1]), Material: all[1].signing, Now: now, Locks: &Locks{}, Logger: slog.New(slog.DiscardHandler),
 				Proof: Proof{Endpoint: Endpoint{s.address, name}, Steady: -1, Timeout: 5 * time.Second},
 			}
 			result, err := Deploy(t.Context(), job)
@@ -206,7 +258,7 @@ func TestTargets_onWindows(t *testing.T) {
 			if len(s.told(test.reload)) != 1 || len(s.told(test.alive)) == 0 || len(s.told(test.start)) != 0 {
 				t.Errorf("commands = %q", s.told(""))
 			}
-			job.Material = all[2]
+			job.Target, job.Material = with(all[2]), all[2].signing
 			s.deaf.Store(true)
 			_, err = Deploy(t.Context(), job)
 			if _ = wantRollback(t, err, true); !errors.Is(err, ErrOtherServed) {
@@ -231,7 +283,10 @@ func TestTargets_onWindows(t *testing.T) {
 					t.Errorf("commands of POSIX: %q", said)
 				}
 			}
-			noKeys(t, strings.Join(s.told(""), " "), all[1].Key, all[2].Key)
+			noKeys(t, strings.Join(s.told(""), " "), all[1].signing.Key, all[2].signing.Key)
+			if paired {
+				noKeys(t, strings.Join(s.told(""), " "), all[1].encryption.Key, all[2].encryption.Key)
+			}
 			if left, err := os.ReadDir(s.path("")); err != nil || slices.ContainsFunc(left, func(e os.DirEntry) bool { return transport.IsTemporary(e.Name(), "key.pem") }) {
 				t.Errorf("left: %v, %v", left, err)
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/certiform/terraform-provider-certificate/internal/challenge"
 	"github.com/certiform/terraform-provider-certificate/internal/lifecycle"
 	"github.com/certiform/terraform-provider-certificate/internal/order"
+	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
 
 // Config is a configured CA that was not contacted yet.
@@ -29,6 +30,12 @@ type Config interface {
 	// PubliclyTrusted reports whether browsers trust the CA, so that the rules
 	// of the CA/Browser Forum bind it (lifecycle.Caps).
 	PubliclyTrusted() bool
+}
+
+// Sibling is a Config that cannot stand beside every other one.
+type Sibling interface {
+	// Beside says what is wrong with having both; nil where nothing is.
+	Beside(other Config) error
 }
 
 // Issuer places orders at one CA.
@@ -57,9 +64,19 @@ type Replacer interface {
 
 // Shelf is an Issuer that keeps certificates by numbers of its own.
 type Shelf interface {
-	// Certificate returns the chain of a certificate by its number, and until when
-	// the CA renews it without another payment; zero where it does not.
-	Certificate(ctx context.Context, id string) (chain []*x509.Certificate, serviceEnd time.Time, err error)
+	// Certificate returns a certificate by its number.
+	Certificate(ctx context.Context, id string) (Held, error)
+}
+
+// Held is a certificate that a CA keeps.
+type Held struct {
+	Chain      []*x509.Certificate
+	Key        pki.Key   // where the CA made it, else empty
+	ServiceEnd time.Time // until when the CA renews it without another payment; zero where it does not
+	// Encryption is the other half of an SM2 pair, and EncryptionKey its key: empty
+	// where it is in an envelope that nobody here can open.
+	Encryption    []*x509.Certificate
+	EncryptionKey pki.Key
 }
 
 // Inventory is an Issuer whose account can list what is about to end there.

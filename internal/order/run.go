@@ -365,3 +365,7 @@ func NewID() string {
 	_, _ = rand.Read(b[:])
 	return hex.EncodeToString(b[:])
 }
+
+// KeyIDOf is the id for the key of a certificate that was made elsewhere: it
+// follows from the certificate, so that taking it over again finds the same.
+func KeyIDOf(c *x509.Certificate) string { return pki.Fingerprint(c)[:len(NewID())] }

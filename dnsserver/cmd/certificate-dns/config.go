@@ -35,6 +35,10 @@ type file struct {
 	API         *apiBlock      `hcl:"api,block"`
 	Zones       []zoneBlock    `hcl:"zone,block"`
 	Tokens      []tokenBlock   `hcl:"token,block"`
+	NSID        string         `hcl:"nsid,optional"`
+
+	Cookies   *cookiesBlock   `hcl:"cookies,block"`
+	RateLimit *rateLimitBlock `hcl:"rate_limit,block"`
 }
 
 type apiBlock struct {
@@ -86,7 +90,7 @@ func readConfig(path string) (config, error) {
 		return config{}, diagnosticsError(diags)
 	}
 	conf := f.config()
-	problems := slices.Concat(f.checkListen(), f.checkAPI(), f.Log.check())
+	problems := slices.Concat(f.checkListen(), f.checkAPI(), f.Log.check(), f.policy(&conf.server))
 	for _, p := range conf.server.Problems() {
 		problems = append(problems, fmt.Errorf("%s: %w", f.place(p, src), p))
 	}

@@ -59,14 +59,37 @@ func (i *Issuer) authorize(s *session, j order.Journal, p progress) (order.Journ
 		p.Phase = phasePoll
 		return j, p, nil
 	}
-	if locator, ok := i.solver.(challenge.Locator); ok {
-		var err error
-		if records, err = locator.Locate(s.ctx, records); err != nil {
-			return j, p, err
+	preparing := new(errgroup.Group)
+	preparing.Go(func() error { return i.checkCAA(s, p, authorizations) })
+	preparing.Go(func() (err error) {
+		if locator, ok := i.solver.(challenge.Locator); ok {
+			records, err = locator.Locate(s.ctx, records)
 		}
+		return err
+	})
+	if err := preparing.Wait(); err != nil {
+		return j, p, err
 	}
 	j.Records, p.Phase = fromChallenge(records), phasePresent
 	return j, p, nil
+}
+
+// checkCAA looks for what would make the CA refuse, before an authorization is
+// spent. A CA that does not say who it is in CAA records is not checked (RFC 8555
+// §9.7.6).
+func (i *Issuer) checkCAA(s *session, p progress, authorizations []acme.Authorization) error {
+	checker, ok := i.solver.(challenge.CAAChecker)
+	identities := s.GetDirectory().Meta.CaaIdentities
+	if !ok || len(identities) == 0 {
+		return nil
+	}
+	var names []challenge.CAA
+	for _, a := range authorizations {
+		if a.Status == acme.StatusPending && a.Identifier.Type == "dns" {
+			names = append(names, challenge.CAA{Domain: a.Identifier.Value, Wildcard: a.Wildcard, Identities: identities, AccountURL: p.AccountURL})
+		}
+	}
+	return checker.CheckCAA(s.ctx, names)
 }
 
 // choose returns the challenge of an authorization that the solver answers.

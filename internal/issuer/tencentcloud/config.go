@@ -19,7 +19,8 @@ const (
 
 // Config is one account at Tencent Cloud.
 type Config struct {
-	URL string // of the API; default EndpointChina
+	URL     string // of the API; default EndpointChina
+	Account string // what the account is called where there are several at one URL
 	// SecretID, SecretKey and Token are the credential; without them the SDK
 	// finds one: environment, profile, role of the machine.
 	SecretID  string
@@ -46,6 +47,24 @@ func (c Config) Endpoint() string {
 		return EndpointChina
 	}
 	return c.URL
+}
+
+// id identifies the account in intents. It cannot follow from the credential,
+// which people replace while orders are open.
+func (c Config) id() string {
+	id := "tencentcloud:" + c.Endpoint()
+	if c.Account != "" {
+		id += "#" + c.Account
+	}
+	return id
+}
+
+// Beside implements issuer.Sibling.
+func (c Config) Beside(other issuer.Config) error {
+	if o, ok := other.(Config); ok && o.id() == c.id() && o.SecretID != c.SecretID {
+		return fmt.Errorf("both are of the account %q at %s with different credentials, so each would take the other's orders for its own; set account of one of them", c.Account, c.Endpoint())
+	}
+	return nil
 }
 
 // PubliclyTrusted implements issuer.Config. The caps of browsers are left to the

@@ -157,7 +157,7 @@ func TestRequests_arePaced(t *testing.T) {
 	id := w.old(1013949, 20, 0, 0, "www.paid.test")
 	began := time.Now()
 	for range 10 {
-		if _, _, err := opened.Certificate(t.Context(), id); err != nil {
+		if _, err := opened.Certificate(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -5,10 +5,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"time"
 
 	ssl "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/ssl/v20191205"
 
+	"github.com/certiform/terraform-provider-certificate/internal/issuer"
 	"github.com/certiform/terraform-provider-certificate/internal/order"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
@@ -93,25 +93,35 @@ func (i *Issuer) Revoke(ctx context.Context, certificate *x509.Certificate, _ ui
 	return fmt.Errorf("the account has no certificate with the serial number %s", pki.Serial(certificate))
 }
 
-// Certificate fetches a certificate of the account by its number: its chain, and
-// what else is known of it.
-func (i *Issuer) Certificate(ctx context.Context, id string) (chain []*x509.Certificate, serviceEnd time.Time, err error) {
+// Certificate implements issuer.Shelf.
+func (i *Issuer) Certificate(ctx context.Context, id string) (held issuer.Held, err error) {
 	found, err := i.describe(ctx, id)
 	if err != nil {
-		return nil, time.Time{}, err
+		return held, err
 	}
 	if value(found.CertificatePublicKey) == "" {
-		return nil, time.Time{}, fmt.Errorf("the certificate %s is not issued; take its order with source = %q and order_id", id, SourceAdopt)
+		return held, fmt.Errorf("the certificate %s is not issued; take its order with source = %q and order_id", id, SourceAdopt)
 	}
 	listed, err := i.list(ctx, &ssl.DescribeCertificatesRequestParams{CertIds: []*string{&id}})
 	if err != nil {
-		return nil, time.Time{}, err
+		return held, err
 	}
 	if len(listed) > 0 {
-		serviceEnd = parseTime(value(listed[0].CertServiceEndTime))
+		held.ServiceEnd = parseTime(value(listed[0].CertServiceEndTime))
 	}
-	chain, err = pki.ParseCertificates([]byte(value(found.CertificatePublicKey)))
-	return chain, serviceEnd, err
+	if held.Chain, err = pki.ParseCertificates([]byte(value(found.CertificatePublicKey))); err != nil {
+		return held, fmt.Errorf("the certificate %s at the CA: %w", id, err)
+	}
+	if text := value(found.CertificatePrivateKey); text != "" {
+		if held.Key, err = pki.ParseKey([]byte(text)); err != nil {
+			return held, fmt.Errorf("the private key of %s at the CA: %w", id, err)
+		}
+	}
+	held.Encryption, held.EncryptionKey, err = openPair(held.Key, found)
+	if errors.Is(err, errSealed) && held.Key.Empty() {
+		err = nil // the signing key was made elsewhere
+	}
+	return held, err
 }
 
 // Replace swaps a certificate for its successor in the account's cloud resources

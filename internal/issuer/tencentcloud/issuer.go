@@ -40,8 +40,8 @@ func New(config Config, keeper order.Keeper, solver issuer.Solver, logger *slog.
 	return &Issuer{config: config, client: &client{config: config}, keeper: keeper, solver: solver, logger: logger, settle: defaultSettle}, nil
 }
 
-// ID identifies the account in intents as far as the configuration tells it.
-func (i *Issuer) ID() string { return "tencentcloud:" + i.config.Endpoint() }
+// ID implements issuer.Issuer.
+func (i *Issuer) ID() string { return i.config.id() }
 
 // progress is the part of the journal that only this package reads.
 type progress struct {

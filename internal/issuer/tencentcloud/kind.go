@@ -25,6 +25,7 @@ const (
 
 type block struct {
 	URL       types.String `tfsdk:"url"`
+	Account   types.String `tfsdk:"account"`
 	SecretID  types.String `tfsdk:"secret_id"`
 	SecretKey types.String `tfsdk:"secret_key"`
 	Token     types.String `tfsdk:"token"`
@@ -41,6 +42,11 @@ func Kind(getenv func(string) string) kind.Kind[issuer.Config, schema.Attribute]
 				Optional: true,
 				MarkdownDescription: "URL of the API. Environment: `" + EnvURL + "`. Default: `" + EndpointChina + "`; the international one is `" + EndpointInternational +
 					"`, which does not sell for points.",
+			},
+			"account": schema.StringAttribute{
+				Optional: true,
+				MarkdownDescription: "A name of your choice for the account, needed where several at one `url` are issuers: by it orders are known as those of the account, whatever its API key is. " +
+					"Leave it as it is while an order is open. Default: none.",
 			},
 			"secret_id": schema.StringAttribute{
 				Optional:            true,
@@ -61,7 +67,7 @@ func Kind(getenv func(string) string) kind.Kind[issuer.Config, schema.Attribute]
 			if diags.HasError() {
 				return nil, diags
 			}
-			config := Config{URL: getenv(EnvURL), SecretID: b.SecretID.ValueString(), SecretKey: secret.New(b.SecretKey.ValueString()), Token: secret.New(b.Token.ValueString())}
+			config := Config{URL: getenv(EnvURL), Account: b.Account.ValueString(), SecretID: b.SecretID.ValueString(), SecretKey: secret.New(b.SecretKey.ValueString()), Token: secret.New(b.Token.ValueString())}
 			if b.SecretID.IsNull() && b.SecretKey.IsNull() {
 				config.SecretID, config.SecretKey, config.Token = getenv(EnvSecretID), secret.New(getenv(EnvSecretKey)), secret.New(getenv(EnvToken))
 			}
