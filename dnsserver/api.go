@@ -27,14 +27,31 @@ const maxBody = 6*maxSet + 1024
 //	PUT    /v1/cname/{name}          body {"value":"…"}; 204, idempotent
 //	DELETE /v1/cname/{name}?value=…  204, idempotent
 //	GET    /v1/cname/{name}          200 {"name":"…","value":"…"}
+//	GET    /v1/queries?name=…        200 {"name":"…","events":[…]}: who asked, what came and went
 //	GET    /healthz                  200, or 503 while records are not loaded
+//	GET    /readyz                   as /healthz, and 503 while changes cannot be stored
+//	GET    /metrics                  200, for Prometheus
 //
-// All but /healthz want "Authorization: Bearer" with a configured token. A
+// All but /healthz and /readyz want "Authorization: Bearer" with a configured
+// token, /metrics only from where MetricsFrom does not reach. A
 // refusal is {"error":"what happened, what to do"}. The caller's http.Server
 // sets the timeouts, and serves TLS wherever others could listen.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", s.handleHealth)
+	mux.HandleFunc("/readyz", s.handleReady)
+	mux.HandleFunc("/metrics", s.handleMetrics)
+	mux.HandleFunc("/v1/queries", s.handleEvents)
+	mux.HandleFunc("/v1/delegations", s.handleDelegations)
+	mux.HandleFunc("/v1/delegations/{domain}", s.handleDelegation)
+	mux.HandleFunc("/v1/delegations/{domain}/check", s.handleCheck)
+	mux.HandleFunc("/v1/delegations/{domain}/rotate", s.handleRotate)
+	mux.HandleFunc("/v1/accounts", s.handleAccounts)
+	mux.HandleFunc("/v1/accounts/{username}", s.handleAccount)
+	mux.HandleFunc("/v1/accounts/{username}/rotate", s.handleAccountRotate)
+	mux.HandleFunc("/register", s.handleAcmeRegister)
+	mux.HandleFunc("/update", s.handleAcmeUpdate)
+	mux.HandleFunc("/health", s.handleAcmeHealth)
 	mux.HandleFunc("/v1/txt/{name}", s.handle(txtRecords(s)))
 	mux.HandleFunc("/v1/cname/{name}", s.handle(aliases(s)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -51,6 +68,20 @@ func (s *Server) handleHealth(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusServiceUnavailable, "the records are not loaded; try again shortly")
 	default:
 		replyJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	}
+}
+
+// handleReady says whether queries are answered and changes can be made.
+func (s *Server) handleReady(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		refuseMethod(w, r, "GET, HEAD")
+	case s.view.Load() == nil:
+		refuse(w, http.StatusServiceUnavailable, "the records are not loaded; try again shortly")
+	case s.storageFault.Load():
+		refuse(w, http.StatusServiceUnavailable, "queries are answered, but the storage is at fault and takes no change; see the server's log")
+	default:
+		replyJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 	}
 }
 
@@ -100,15 +131,14 @@ func (s *Server) serveRecords(w http.ResponseWriter, r *http.Request, kind recor
 		refuse(w, http.StatusBadRequest, fmt.Sprintf("the name %v; correct the path", err))
 		return
 	}
-	if v := s.view.Load(); v != nil && v.zoneOf(name, 0) == nil {
-		refuse(w, http.StatusNotFound, fmt.Sprintf("%s is outside every zone of this server; it has %s", display(name), v.zoneNames()))
+	right := rightWrite
+	if r.Method == http.MethodGet {
+		right = rightRead
+	}
+	if !s.covers(w, who, name) || !permitted(w, who, right) {
 		return
 	}
-	if !who.allows(name) {
-		refuse(w, http.StatusForbidden, fmt.Sprintf("token %q may not touch %s; it may touch %s. Use another token, or add the name in the server's configuration",
-			who.name, display(name), who.scopeNames()))
-		return
-	}
+	r = r.WithContext(withActor(r.Context(), fmt.Sprintf("token %q", who.name), s.clientOf(r)))
 	switch r.Method {
 	case http.MethodGet:
 		s.handleGet(w, name, kind)
@@ -129,8 +159,9 @@ func (s *Server) bearer(w http.ResponseWriter, r *http.Request) (*token, bool) {
 		refuse(w, http.StatusUnauthorized, "the request has no token; send it as Authorization: Bearer TOKEN")
 		return nil, false
 	}
-	who := authenticate(s.tokens, strings.TrimSpace(presented))
+	who := authenticate(s.settings.Load().tokens, strings.TrimSpace(presented))
 	if who == nil {
+		s.counters.authFailures.Add(1)
 		s.log.LogAttrs(r.Context(), slog.LevelWarn, "unknown token refused", slog.String("client", r.RemoteAddr))
 		w.Header().Set("WWW-Authenticate", `Bearer realm="certificate-dns", error="invalid_token"`)
 		refuse(w, http.StatusUnauthorized, "the token is unknown; check it, or add its SHA-256 to the server's configuration")
@@ -221,6 +252,14 @@ func refuseError(w http.ResponseWriter, err error) {
 		status = http.StatusConflict
 	case errors.Is(err, ErrRecord):
 		status = http.StatusUnprocessableEntity
+	case errors.Is(err, ErrNoAccount):
+		status = http.StatusNotFound
+	case errors.Is(err, ErrTaken):
+		status = http.StatusConflict
+	case errors.Is(err, ErrForbidden):
+		status = http.StatusUnauthorized
+	case errors.Is(err, ErrFull):
+		status = http.StatusInsufficientStorage
 	case errors.Is(err, ErrTooLarge):
 		status = http.StatusRequestEntityTooLarge
 	}

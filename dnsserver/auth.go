@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -13,6 +14,7 @@ type token struct {
 	name   string
 	sum    [sha256.Size]byte
 	scopes []scope
+	rights []string
 }
 
 // scope is one name, or every name below one.
@@ -37,6 +39,9 @@ func (s scope) String() string {
 
 // allows reports whether the token's bearer may touch a name.
 func (t *token) allows(name string) bool {
+	if slices.Contains(t.rights, rightAdmin) && len(t.scopes) == 0 {
+		return true
+	}
 	for _, s := range t.scopes {
 		if s.covers(name) {
 			return true
@@ -95,7 +100,16 @@ func compileTokens(confs []Token, zones map[string]*zone) ([]token, []*ConfigErr
 			}
 			sums[t.sum] = conf.Name
 		}
-		if len(conf.Names) == 0 {
+		t.rights = conf.Rights
+		if len(t.rights) == 0 {
+			t.rights = []string{rightRead, rightWrite}
+		}
+		for _, right := range t.rights {
+			if !slices.Contains(allRights(), right) {
+				problem("rights", "write some of "+strings.Join(allRights(), ", "), "%q is none of the rights", right)
+			}
+		}
+		if len(conf.Names) == 0 && !t.may(rightAdmin) {
 			problem("names", `list names, such as "*.auth.example.com" for all below it`, "there is none, so the token may do nothing")
 		}
 		for _, pattern := range conf.Names {

@@ -386,11 +386,11 @@ func TestCommit_keepsWhatWasAcceptedOnly(t *testing.T) {
 			return d.change(txtChange("b.example.com.", fmt.Sprint(d.view.table.get("a.example.com.").set(dns.TypeTXT).count)))
 		},
 	} {
-		batch = append(batch, update{f, make(chan error, 1)})
+		batch = append(batch, update{make: f, done: make(chan error, 1)})
 		_ = i
 	}
 	done := make(chan struct{})
-	blocked := update{func(*draft) error { s.commit(batch); close(done); return errDisk }, make(chan error, 1)}
+	blocked := update{make: func(*draft) error { s.commit(batch); close(done); return errDisk }, done: make(chan error, 1)}
 	s.updates <- blocked // so that the writer makes the batch
 	<-done
 	for i, want := range []error{nil, errDisk, nil} {

@@ -3,6 +3,7 @@ package dnsserver
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -31,6 +32,11 @@ type Config struct {
 	MaxPerClient   int           // of them, from one IPv4 address or IPv6 /64; 0 means DefaultMaxPerClient
 	IdleTimeout    time.Duration // how long a TCP connection may be silent; 0 means DefaultIdleTimeout
 	LogQueries     bool          // log each query: who asked what, and what was answered
+	QueryLog       QueryLog      // what is remembered of queries and changes
+	MetricsFrom    []string      // networks that may read /metrics without a token, such as 127.0.0.0/8
+	TrustedProxies []string      // networks whose X-Forwarded-For is believed
+	Resolver       string        // host:port, that finds the servers of domains; "" means the system's
+	Accounts       Accounts      // what is registered, and the acme-dns API
 
 	NSID      string // what the server calls itself to who asks (RFC 5001); empty: nothing
 	Cookies   Cookies
@@ -59,12 +65,13 @@ type Token struct {
 	Name   string   // who it is for; appears in logs and errors
 	SHA256 string   // of the token, 64 hex digits; the token itself is nowhere kept
 	Names  []string // "_acme-challenge.example.com" is that name, "*.example.com" every name below
+	Rights []string // of read, write, register and admin; none means read and write
 }
 
 // ConfigError is one thing wrong with a Config. A caller that knows where the
 // Config came from finds the place by Block, Index, Field and Line.
 type ConfigError struct {
-	Block   string // "zone", "token", or "" for the Config itself
+	Block   string // "zone", "token", "query_log", …, or "" for the Config itself
 	Index   int    // which zone or token, from 0
 	Name    string // its name
 	Field   string // as the command's configuration spells it: nameservers, records, sha256, …
@@ -79,8 +86,11 @@ func (e *ConfigError) Error() string {
 	if e.Line > 0 {
 		where = fmt.Sprintf("%s, line %d", e.Field, e.Line)
 	}
-	if e.Block != "" {
+	switch {
+	case e.Block != "" && e.Name != "":
 		where = fmt.Sprintf("%s %q: %s", e.Block, e.Name, where)
+	case e.Block != "":
+		where = e.Block + ": " + where
 	}
 	return fmt.Sprintf("%s: %s; %s", where, e.Problem, e.Fix)
 }
@@ -102,8 +112,9 @@ func (c Config) compile() (map[string]*zone, []token, []*ConfigError) {
 	}
 	zones, zoneProblems := compileZones(c.Zones)
 	tokens, tokenProblems := compileTokens(c.Tokens, zones)
-	problems = append(append(problems, zoneProblems...), tokenProblems...)
-	return zones, tokens, append(problems, c.checkPolicy()...)
+	_, metrics := compileNetworks("metrics_from", c.MetricsFrom)
+	_, proxies := compileNetworks("trusted_proxies", c.TrustedProxies)
+	return zones, tokens, slices.Concat(problems, zoneProblems, tokenProblems, c.QueryLog.problems(), metrics, proxies, c.Accounts.problems(zones), c.checkPolicy())
 }
 
 // joined makes one error of several problems, nil of none.

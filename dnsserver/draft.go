@@ -13,10 +13,11 @@ type draft struct {
 	old, view *view
 	names     map[string]struct{} // of which records may have changed
 	keys      map[string]struct{} // of documents that may have changed
+	made      []Change            // by the update that is being made
 }
 
 func newDraft(v *view) *draft {
-	return &draft{v, v, map[string]struct{}{}, map[string]struct{}{}}
+	return &draft{old: v, view: v, names: map[string]struct{}{}, keys: map[string]struct{}{}}
 }
 
 // change makes one change, or says why not.
@@ -28,6 +29,7 @@ func (d *draft) change(c Change) error {
 	if next != d.view {
 		d.view = next
 		d.names[c.Name] = struct{}{}
+		d.made = append(d.made, c)
 	}
 	return nil
 }

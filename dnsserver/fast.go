@@ -24,6 +24,7 @@ type hot struct {
 	end    int // of the question
 	rrtype uint16
 	rd     bool
+	zone   *zone // that answered last
 	extension
 }
 
@@ -157,6 +158,7 @@ func (v *view) fast(q *hot, msg, out []byte, t *terms) (wire []byte, kind class,
 		return out, 0, false, false
 	}
 	z, depth := v.fastZone(q)
+	q.zone = z
 	if z == nil || v.fastCut(z, q, depth) {
 		return out, 0, false, false
 	}

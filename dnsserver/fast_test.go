@@ -228,7 +228,7 @@ func TestFast_allocatesNothing(t *testing.T) {
 	}
 	v := variedView(t)
 	s.view.Store(v)
-	r := s.responder("udp", edns0UDPSize)
+	r := s.responder(s.taps.add("udp", s.queries), edns0UDPSize)
 	room := make([]byte, 0, edns0UDPSize)
 	client, now := netip.MustParseAddrPort("192.0.2.1:53"), time.Unix(1700000000, 0)
 	for _, question := range []string{"_acme-challenge.example.com. TXT", "missing.example.com. TXT", "www.example.com. A"} {

@@ -68,7 +68,7 @@ func limited(t *testing.T) (*responder, netip.AddrPort) {
 		t.Fatal(err)
 	}
 	s.view.Store(testView(t))
-	return s.responder("udp", edns0UDPSize), netip.MustParseAddrPort("192.0.2.1:5353")
+	return s.responder(s.taps.add("udp", s.queries), edns0UDPSize), netip.MustParseAddrPort("192.0.2.1:5353")
 }
 
 func (r *responder) ask(t *testing.T, m *dns.Msg, client netip.AddrPort, now time.Time) *dns.Msg {
@@ -104,7 +104,7 @@ func TestPolicy_row17_aResolverComesOverTCP(t *testing.T) {
 	if want := "[NOERROR NOERROR - TC - TC NXDOMAIN NXDOMAIN - TC - TC]"; fmt.Sprint(got) != want {
 		t.Errorf("%v, want %s", got, want)
 	}
-	msg := r.server.responder("tcp", tcpSize).message(t.Context(), wire(t, ask("www.example.com. A")), nil, client)
+	msg := r.server.responder(r.server.taps.add(overTCP, nil), tcpSize).message(t.Context(), wire(t, ask("www.example.com. A")), nil, client)
 	if m := unwire(t, msg[2:]); len(m.Answer) != 1 || m.Truncated {
 		t.Errorf("over TCP: %v, want the answer", m)
 	}

@@ -11,14 +11,14 @@ import (
 
 // responder answers messages for one socket or connection, one at a time.
 type responder struct {
-	server    *Server
-	transport string
-	terms     terms
-	hot       hot
+	server *Server
+	tap    *tap
+	terms  terms
+	hot    hot
 }
 
-func (s *Server) responder(transport string, limit int) *responder {
-	return &responder{server: s, transport: transport, terms: terms{policy: s.policy, limit: limit}}
+func (s *Server) responder(t *tap, limit int) *responder {
+	return &responder{server: s, tap: t, terms: terms{policy: s.policy.Load(), limit: limit}}
 }
 
 // reply answers a message: by the fast path, which appends to room, or else by
@@ -26,10 +26,14 @@ func (s *Server) responder(transport string, limit int) *responder {
 func (r *responder) reply(v *view, msg, room []byte) reply {
 	if r.hot.read(msg) {
 		if wire, kind, proven, ok := v.fast(&r.hot, msg, room, &r.terms); ok {
-			return reply{wire: wire[len(room):], class: kind, proven: proven, rcode: int(wire[len(room)+3] & 0xf), query: query{asked: true}}
+			return reply{wire: wire[len(room):], zone: r.hot.zone, class: kind, proven: proven, rcode: int(wire[len(room)+3] & 0xf), query: query{asked: true}}
 		}
 	}
-	return v.respond(msg, &r.terms)
+	slow := v.respond(msg, &r.terms)
+	if v != nil && slow.query.asked {
+		slow.zone = v.zoneOf(lower(slow.query.question.name), slow.query.question.rrtype)
+	}
+	return slow
 }
 
 // datagram appends to room, which is empty, the reply to a datagram. An empty
@@ -37,33 +41,54 @@ func (r *responder) reply(v *view, msg, room []byte) reply {
 func (r *responder) datagram(ctx context.Context, v *view, msg, room []byte, client netip.AddrPort, now time.Time) []byte {
 	r.terms.client, r.terms.now = client.Addr(), now
 	reply := r.reply(v, msg, room)
-	if len(reply.wire) == 0 {
+	wire := reply.wire
+	if len(wire) > 0 {
+		r.server.logQuery(ctx, r.tap.transport, client, msg, reply)
+		if !reply.proven {
+			wire = r.limited(msg, wire, client, reply.class)
+		}
+	}
+	if len(wire) == 0 {
+		r.tap.refused()
 		return nil
 	}
-	r.server.logQuery(ctx, r.transport, client, msg, reply)
-	if reply.proven {
-		return reply.wire
-	}
-	switch r.terms.policy.limiter.judge(client.Addr(), reply.class, now) {
+	r.tap.answered(reply.zone.apex(), client, wire, now)
+	return wire
+}
+
+// limited is what of a reply is sent to a client that could be anybody.
+func (r *responder) limited(msg, wire []byte, client netip.AddrPort, kind class) []byte {
+	switch r.terms.policy.limiter.judge(client.Addr(), kind, r.terms.now) {
 	case drop:
 		return nil
 	case truncate:
-		return r.insteadOf(msg, reply.wire[3])
+		return r.insteadOf(msg, wire[3])
 	}
-	return reply.wire
+	return wire
+}
+
+// apex is the name of the zone, "" for none.
+func (z *zone) apex() string {
+	if z == nil {
+		return ""
+	}
+	return z.name
 }
 
 // message appends to out the reply to a message over a connection, with its
 // length before it; nothing when there is none. Whoever has a connection has
 // proven its address and is not limited.
 func (r *responder) message(ctx context.Context, msg, out []byte, client netip.AddrPort) []byte {
-	r.terms.client, r.terms.now = client.Addr(), r.server.clock.now()
+	r.terms.client, r.terms.now, r.terms.policy = client.Addr(), r.server.clock.now(), r.server.policy.Load()
 	out = append(out, 0, 0)
 	reply := r.reply(r.server.view.Load(), msg, out)
 	if len(reply.wire) == 0 {
+		r.tap.refused()
 		return out[:len(out)-2]
 	}
-	r.server.logQuery(ctx, r.transport, client, msg, reply)
+	r.tap.answered(reply.zone.apex(), client, reply.wire, r.terms.now)
+	r.tap.took(1, r.server.clock.now().Sub(r.terms.now))
+	r.server.logQuery(ctx, r.tap.transport, client, msg, reply)
 	binary.BigEndian.PutUint16(out[len(out)-2:], uint16(len(reply.wire)))
 	return append(out, reply.wire...) // in place already, where the fast path had room
 }

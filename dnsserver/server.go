@@ -13,19 +13,36 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/certiform/terraform-provider-certificate/dnsserver/metric"
 )
 
 // Server answers DNS queries and takes changes. Make it with New; several in
 // one process do not disturb each other.
 type Server struct {
-	zones       map[string]*zone
-	tokens      []token
-	store       Store
-	log         *slog.Logger
-	idleTimeout time.Duration
-	logQueries  bool
-	conns       *connections
-	policy      *policy
+	zones         map[string]*zone
+	settings      atomic.Pointer[settings]
+	store         Store
+	log           *slog.Logger
+	idleTimeout   atomic.Int64 // nanoseconds
+	reloading     sync.Mutex
+	replies       Config // what the policy was made of; guarded by reloading
+	conns         *connections
+	taps          taps
+	queries       *queryLog
+	history       *history
+	counters      counters
+	storageFault  atomic.Bool   // the last change could not be stored
+	accounts      atomic.Int64  // how many there are
+	updatesOf     quotas        // by account
+	registrations quotas        // by client
+	bcrypting     chan struct{} // has room for one
+	checking      chan struct{} // has room for as many checks of delegations as run at once
+	verified      verifications
+	dial          func(netip.Addr) netip.AddrPort // where tests have the world's name servers; nil is the world
+	moreMetrics   []func(*metric.Writer)
+	since         time.Time // when it was made
+	policy        atomic.Pointer[policy]
 
 	view    atomic.Pointer[view] // nil until the records are loaded: SERVFAIL
 	updates chan update
@@ -54,17 +71,25 @@ func New(config Config, store Store, logger *slog.Logger) (*Server, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	return &Server{
-		zones: zones, tokens: tokens, store: store, log: logger, logQueries: config.LogQueries,
-		idleTimeout: orDefault(config.IdleTimeout, DefaultIdleTimeout),
+	s := &Server{
+		zones: zones, store: store, log: logger,
 		conns: newConnections(
 			orDefault(config.MaxConnections, DefaultMaxConnections),
 			orDefault(config.MaxPerClient, DefaultMaxPerClient)),
-		policy:  config.policy(),
-		updates: make(chan update),
-		clock:   systemClock(),
-		stop:    make(chan struct{}),
-	}, nil
+		updates:   make(chan update),
+		clock:     systemClock(),
+		stop:      make(chan struct{}),
+		queries:   newQueryLog(config.QueryLog),
+		history:   newHistory(config.QueryLog),
+		since:     time.Now(),
+		bcrypting: make(chan struct{}, 1),
+		checking:  make(chan struct{}, 8),
+	}
+	s.idleTimeout.Store(int64(orDefault(config.IdleTimeout, DefaultIdleTimeout)))
+	s.replies = config
+	s.policy.Store(config.policy())
+	s.settings.Store(newSettings(config, tokens))
+	return s, nil
 }
 
 // Start listens over UDP and TCP on every address, such as 127.0.0.1:0 or
@@ -107,10 +132,10 @@ func (s *Server) begin(ctx context.Context, addrs []string) (context.Context, er
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
 	for _, c := range conns {
-		s.running.Go(func() { s.serveUDP(background, c) })
+		s.running.Go(func() { s.serveUDP(background, c, s.taps.add(overUDP, s.queries)) })
 	}
 	for _, e := range s.endpoints {
-		s.running.Go(func() { s.serveTCP(background, e.tcp) })
+		s.running.Go(func() { s.serveTCP(background, e.tcp, s.taps.add(overTCP, s.queries)) })
 	}
 	return background, nil
 }
@@ -211,7 +236,7 @@ func (s *Server) closeSockets() error {
 
 // logQuery says who asked what and what they got.
 func (s *Server) logQuery(ctx context.Context, transport string, client netip.AddrPort, msg []byte, r reply) {
-	if !s.logQueries || !r.query.asked {
+	if !s.settings.Load().logQueries || !r.query.asked {
 		return
 	}
 	q, _ := readQuery(msg) // whatever came before the fault

@@ -13,6 +13,7 @@ import (
 type table struct {
 	hash func(name string) uint64
 	root *branch
+	size int // how many leaves it has
 }
 
 // branch has one slot for each bit set in its bitmap, in the order of the
@@ -37,7 +38,7 @@ const (
 // choose names that collide.
 func newTable() table {
 	seed := maphash.MakeSeed()
-	return table{func(name string) uint64 { return maphash.String(seed, name) }, &branch{}}
+	return table{func(name string) uint64 { return maphash.String(seed, name) }, &branch{}, 0}
 }
 
 // get returns the leaf of name, or nil.
@@ -68,7 +69,11 @@ func (t table) get(name string) *leaf {
 
 // with returns a table in which its name has leaf l.
 func (t table) with(l *leaf) table {
-	return table{t.hash, t.insert(t.root, l, t.hash(l.name()), 0)}
+	size := t.size
+	if t.get(l.name()) == nil {
+		size++
+	}
+	return table{t.hash, t.insert(t.root, l, t.hash(l.name()), 0), size}
 }
 
 func (t table) insert(b *branch, l *leaf, hash uint64, shift int) *branch {
@@ -99,10 +104,14 @@ func (t table) insert(b *branch, l *leaf, hash uint64, shift int) *branch {
 // without returns a table in which name has no leaf.
 func (t table) without(name string) table {
 	root := t.remove(t.root, name, t.hash(name), 0)
+	size := t.size
+	if root != t.root {
+		size--
+	}
 	if root == nil {
 		root = &branch{}
 	}
-	return table{t.hash, root}
+	return table{t.hash, root, size}
 }
 
 // remove returns b without name, b itself when name is not there, and nil when

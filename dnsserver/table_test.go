@@ -23,7 +23,7 @@ func TestTable_agreesWithAMap(t *testing.T) {
 				table table
 				want  map[string]int
 			}
-			now := snapshot{table{hash, &branch{}}, map[string]int{}}
+			now := snapshot{table{hash, &branch{}, 0}, map[string]int{}}
 			var all []snapshot
 			for i := range 5000 {
 				n := name(i * 7919)
@@ -39,6 +39,9 @@ func TestTable_agreesWithAMap(t *testing.T) {
 				}
 			}
 			for _, s := range append(all, now) {
+				if s.table.size != len(s.want) {
+					t.Fatalf("size %d, want %d", s.table.size, len(s.want))
+				}
 				for i := range names {
 					l, below := s.table.get(name(i)), -1
 					if l != nil {
@@ -56,8 +59,8 @@ func TestTable_agreesWithAMap(t *testing.T) {
 			for i := range names {
 				now.table = now.table.without(name(i))
 			}
-			if len(now.table.root.slots) != 0 {
-				t.Errorf("an emptied table has %d slots", len(now.table.root.slots))
+			if len(now.table.root.slots) != 0 || now.table.size != 0 {
+				t.Errorf("an emptied table has %d slots and size %d", len(now.table.root.slots), now.table.size)
 			}
 		})
 	}

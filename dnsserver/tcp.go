@@ -112,6 +112,21 @@ func (c *connections) forget(conn net.Conn) {
 	}
 }
 
+// count is how many connections are open.
+func (c *connections) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.all)
+}
+
+// limit puts other bounds into force; connections over them stay until they
+// end.
+func (c *connections) limit(most, perClient int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.max, c.maxPerClient = most, perClient
+}
+
 // interrupt ends every wait for a next message; replies still leave.
 func (c *connections) interrupt() {
 	c.mu.Lock()
@@ -131,7 +146,7 @@ func (c *connections) closeAll() {
 }
 
 // serveTCP accepts connections until the listener is closed.
-func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener) {
+func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener, t *tap) {
 	for ctx.Err() == nil {
 		conn, err := l.Accept()
 		switch {
@@ -146,6 +161,7 @@ func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener) {
 			continue
 		}
 		if !s.conns.admit(conn) {
+			s.counters.refusedConnections.Add(1)
 			s.log.LogAttrs(ctx, slog.LevelDebug, "tcp connection refused: too many",
 				slog.String("client", conn.RemoteAddr().String()))
 			_ = conn.Close() // nothing was read
@@ -153,7 +169,7 @@ func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener) {
 		}
 		s.running.Go(func() {
 			defer s.conns.release(conn)
-			s.serveConn(ctx, conn)
+			s.serveConn(ctx, conn, t)
 		})
 	}
 }
@@ -161,10 +177,10 @@ func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener) {
 // serveConn answers the messages of one connection, as many as the client
 // sends (RFC 7766 §6.2.1), until it is silent too long. Replies keep the order
 // of their questions, and those to messages that came together leave together.
-func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
+func (s *Server) serveConn(ctx context.Context, conn net.Conn, t *tap) {
 	defer func() { _ = conn.Close() }() // nothing is left to be sent
 	client := addrPortOf(conn.RemoteAddr())
-	answers := s.responder("tcp", tcpSize)
+	answers := s.responder(t, tcpSize)
 	r := bufio.NewReaderSize(conn, firstRead)
 	var in, out []byte
 	for {
@@ -232,7 +248,7 @@ func addrPortOf(addr net.Addr) netip.AddrPort {
 // buf, or into a longer one. A client that is silent too long, or takes too long
 // over one message, is an error, and so is a server that is shutting down.
 func (s *Server) readMessage(ctx context.Context, conn net.Conn, r *bufio.Reader, buf []byte) ([]byte, error) {
-	if err := conn.SetReadDeadline(time.Now().Add(s.idleTimeout)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(time.Duration(s.idleTimeout.Load()))); err != nil {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil { // after the deadline is set, so that interrupt is not undone

@@ -20,7 +20,7 @@ func keptFor(t *testing.T, talk func(conn net.Conn)) time.Duration {
 	s.view.Store(testView(t))
 	here, there := net.Pipe()
 	start := time.Now()
-	done := ended(func() { s.serveConn(t.Context(), there) })
+	done := ended(func() { s.serveConn(t.Context(), there, s.taps.add(overTCP, nil)) })
 	talked := ended(func() { talk(here) })
 	<-done
 	kept := time.Since(start)

@@ -31,8 +31,8 @@ type datagrams interface {
 
 // serveUDP answers datagrams until the socket is closed or its deadline is
 // set. Nothing on the way of a usual query allocates or locks.
-func (s *Server) serveUDP(ctx context.Context, c datagrams) {
-	r := s.responder("udp", edns0UDPSize)
+func (s *Server) serveUDP(ctx context.Context, c datagrams, t *tap) {
+	r := s.responder(t, edns0UDPSize)
 	for ctx.Err() == nil {
 		n, err := c.receive()
 		switch {
@@ -44,6 +44,7 @@ func (s *Server) serveUDP(ctx context.Context, c datagrams) {
 			continue
 		}
 		v, now := s.view.Load(), s.clock.now()
+		r.terms.policy = s.policy.Load()
 		for i := range n {
 			msg, room := c.request(i)
 			c.answer(i, r.datagram(ctx, v, msg, room, c.client(i), now))
@@ -51,6 +52,7 @@ func (s *Server) serveUDP(ctx context.Context, c datagrams) {
 		if err := c.send(); err != nil {
 			s.log.LogAttrs(ctx, slog.LevelDebug, "udp write", slog.Any("error", err))
 		}
+		t.took(n, s.clock.now().Sub(now))
 	}
 }
 

@@ -78,7 +78,7 @@ func serveEcho(t *testing.T, listen string, open func(*net.UDPConn, netip.Addr) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := ended(func() { s.serveUDP(t.Context(), d) })
+	done := ended(func() { s.serveUDP(t.Context(), d, s.taps.add(overUDP, nil)) })
 	t.Cleanup(func() {
 		_ = c.Close()
 		<-done

@@ -19,7 +19,9 @@ const maxKey = 1024
 
 // update is a change on its way to the one goroutine that makes changes.
 type update struct {
+	by   actor
 	make func(*draft) error // after an error nothing of it is kept
+	made []Change           // what that did to records
 	done chan error         // has room for the one result
 }
 
@@ -167,7 +169,7 @@ func (s *Server) update(ctx context.Context, change func(*draft) error) error {
 	if s.view.Load() == nil {
 		return ErrStopped
 	}
-	u := update{change, make(chan error, 1)}
+	u := update{by: actorOf(ctx), make: change, done: make(chan error, 1)}
 	select {
 	case s.updates <- u:
 	case <-s.stop:
@@ -228,6 +230,7 @@ func (s *Server) load(ctx context.Context) (*view, error) {
 			s.unsaved = b.Documents
 		}
 	}
+	s.accounts.Store(v.countAccounts())
 	s.log.Info("records loaded", "count", v.count())
 	return v, nil
 }
@@ -271,13 +274,13 @@ func (s *Server) sweep() {
 	if len(names) == 0 {
 		return
 	}
-	u := update{func(d *draft) error {
+	u := update{by: actor{by: "expiry"}, make: func(d *draft) error {
 		var errs []error
 		for _, name := range names {
 			errs = append(errs, d.expire(name, now))
 		}
 		return errors.Join(errs...)
-	}, make(chan error, 1)}
+	}, done: make(chan error, 1)}
 	s.commit([]update{u})
 	if err := <-u.done; err != nil {
 		s.log.Error("expired records cannot be taken away", "count", len(names), "error", err)
@@ -307,11 +310,14 @@ func (s *Server) commit(batch []update) {
 	var accepted []update
 	for _, u := range batch {
 		before := d.view
+		d.made = nil
 		if err := u.make(d); err != nil {
 			d.view = before
+			s.counters.refusedChanges.Add(1)
 			u.done <- err
 			continue
 		}
+		u.made = d.made
 		accepted = append(accepted, u)
 	}
 	var err error
@@ -320,17 +326,24 @@ func (s *Server) commit(batch []update) {
 		// A change that has begun is finished: no caller's context may undo a batch
 		// that others share.
 		if err = s.store.Apply(context.Background(), b); err != nil {
+			s.counters.storageFaults.Add(uint64(len(b.Changes)))
+			s.storageFault.Store(true)
 			s.log.Error("changes cannot be stored", "records", len(b.Changes), "documents", len(b.Documents), "error", err)
 			err = fmt.Errorf("%w, nothing was changed: %w; mend it and try again", ErrStorage, err)
 		} else {
 			s.view.Store(d.view)
 			s.unsaved = nil
+			s.storageFault.Store(false)
+			s.counters.changes.Add(uint64(len(b.Changes)))
 			for _, c := range b.Changes {
 				s.expiries.add(c)
 			}
 		}
 	}
 	for _, u := range accepted {
+		if err == nil {
+			s.history.add(u.by, u.made)
+		}
 		u.done <- err
 	}
 }

@@ -37,6 +37,7 @@ var (
 type reply struct {
 	wire   []byte // nil: nothing is sent
 	query  query
+	zone   *zone // that answered, nil for none
 	rcode  int
 	class  class
 	proven bool // the client has a cookie of ours, so its address is its own

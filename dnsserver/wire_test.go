@@ -311,7 +311,7 @@ func TestWire_row10_idleLimits(t *testing.T) {
 					t.Fatal(err)
 				}
 				here, there := net.Pipe()
-				go s.serveConn(t.Context(), there)
+				go s.serveConn(t.Context(), there, s.taps.add(overTCP, nil))
 				start := time.Now()
 				if _, err := here.Write([]byte(c.send)); err != nil {
 					t.Fatal(err)

@@ -139,7 +139,16 @@ func (c *Client) do(ctx context.Context, method, kind, name string, query url.Va
 	if strings.Trim(name, ".") == "" {
 		return fmt.Errorf("%s %s: the name is empty", method, strings.ToUpper(kind))
 	}
-	target := c.base.JoinPath("v1", kind, url.PathEscape(name))
+	return c.call(ctx, method, []string{kind, name}, query, body, want, into)
+}
+
+// call sends one request to a path below /v1 and reads the reply into what into
+// points to.
+func (c *Client) call(ctx context.Context, method string, path []string, query url.Values, body []byte, want int, into any) error {
+	target := c.base.JoinPath("v1")
+	for _, part := range path {
+		target = target.JoinPath(url.PathEscape(part))
+	}
 	shown := target.String()
 	target.RawQuery = query.Encode()
 	req, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(body))

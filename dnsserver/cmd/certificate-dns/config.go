@@ -20,23 +20,25 @@ type config struct {
 	listen  []string
 	storage string
 	api     *apiBlock // nil: no API
+	log     *logBlock // nil: text at level info
 	server  dnsserver.Config
 }
 
 // file is the configuration file as it is written.
 type file struct {
-	Listen      []string  `hcl:"listen"`
-	ListenRange hcl.Range `hcl:"listen,attr_value_range"`
-	Storage     string    `hcl:"storage"`
-	LogQueries  bool      `hcl:"log_queries,optional"`
-	NSID        string    `hcl:"nsid,optional"`
+	Listen      []string       `hcl:"listen"`
+	ListenRange hcl.Range      `hcl:"listen,attr_value_range"`
+	Storage     string         `hcl:"storage"`
+	LogQueries  bool           `hcl:"log_queries,optional"`
+	Log         *logBlock      `hcl:"log,block"`
+	QueryLog    *queryLogBlock `hcl:"query_log,block"`
+	API         *apiBlock      `hcl:"api,block"`
+	Zones       []zoneBlock    `hcl:"zone,block"`
+	Tokens      []tokenBlock   `hcl:"token,block"`
+	NSID        string         `hcl:"nsid,optional"`
 
 	Cookies   *cookiesBlock   `hcl:"cookies,block"`
 	RateLimit *rateLimitBlock `hcl:"rate_limit,block"`
-
-	API    *apiBlock    `hcl:"api,block"`
-	Zones  []zoneBlock  `hcl:"zone,block"`
-	Tokens []tokenBlock `hcl:"token,block"`
 }
 
 type apiBlock struct {
@@ -44,6 +46,8 @@ type apiBlock struct {
 	CertificateFile string    `hcl:"certificate_file,optional"`
 	KeyFile         string    `hcl:"key_file,optional"`
 	InsecureHTTP    bool      `hcl:"insecure_http,optional"`
+	MetricsFrom     []string  `hcl:"metrics_from,optional"`
+	Body            hcl.Body  `hcl:",body"`
 	ListenRange     hcl.Range `hcl:"listen,attr_value_range"`
 	Range           hcl.Range `hcl:",def_range"`
 }
@@ -64,7 +68,8 @@ type zoneBlock struct {
 type tokenBlock struct {
 	Name   string    `hcl:"name,label"`
 	SHA256 string    `hcl:"sha256"`
-	Names  []string  `hcl:"names"`
+	Names  []string  `hcl:"names,optional"`
+	Rights []string  `hcl:"rights,optional"`
 	Body   hcl.Body  `hcl:",body"`
 	Range  hcl.Range `hcl:",def_range"`
 }
@@ -79,14 +84,13 @@ func readConfig(path string) (config, error) {
 	parsed, diags := hclparse.NewParser().ParseHCL(src, path)
 	var f file
 	if !diags.HasErrors() {
-		diags = append(diags, gohcl.DecodeBody(parsed.Body, nil, &f)...)
+		diags = append(diags, gohcl.DecodeBody(parsed.Body, evalContext(), &f)...)
 	}
 	if diags.HasErrors() {
 		return config{}, diagnosticsError(diags)
 	}
 	conf := f.config()
-	problems := append(f.checkListen(), f.checkAPI()...)
-	problems = append(problems, f.policy(&conf.server)...)
+	problems := slices.Concat(f.checkListen(), f.checkAPI(), f.Log.check(), f.policy(&conf.server))
 	for _, p := range conf.server.Problems() {
 		problems = append(problems, fmt.Errorf("%s: %w", f.place(p, src), p))
 	}
@@ -97,6 +101,9 @@ func readConfig(path string) (config, error) {
 func diagnosticsError(diags hcl.Diagnostics) error {
 	var errs []error
 	for _, d := range diags {
+		if d.Detail == "Unsuitable value: value must be known" {
+			continue // follows from a function's error, which is there too
+		}
 		at := hcl.Range{}
 		if d.Subject != nil {
 			at = *d.Subject
@@ -108,8 +115,11 @@ func diagnosticsError(diags hcl.Diagnostics) error {
 
 // config turns the file into what the server takes.
 func (f *file) config() config {
-	conf := config{listen: f.Listen, storage: f.Storage, api: f.API}
-	conf.server.LogQueries = f.LogQueries
+	conf := config{listen: f.Listen, storage: f.Storage, api: f.API, log: f.Log}
+	conf.server.LogQueries, conf.server.QueryLog = f.LogQueries, f.QueryLog.conf()
+	if f.API != nil {
+		conf.server.MetricsFrom = f.API.MetricsFrom
+	}
 	for _, z := range f.Zones {
 		conf.server.Zones = append(conf.server.Zones, dnsserver.Zone{
 			Name: z.Name, NameServers: z.NameServers, Hostmaster: z.Hostmaster,
@@ -117,21 +127,14 @@ func (f *file) config() config {
 		})
 	}
 	for _, t := range f.Tokens {
-		conf.server.Tokens = append(conf.server.Tokens, dnsserver.Token{Name: t.Name, SHA256: t.SHA256, Names: t.Names})
+		conf.server.Tokens = append(conf.server.Tokens, dnsserver.Token{Name: t.Name, SHA256: t.SHA256, Names: t.Names, Rights: t.Rights})
 	}
 	return conf
 }
 
 // place finds where in the file a problem stands, as file:line.
 func (f *file) place(p *dnsserver.ConfigError, src []byte) string {
-	var body hcl.Body
-	at := hcl.Range{Filename: f.ListenRange.Filename, Start: hcl.InitialPos}
-	switch p.Block {
-	case "zone":
-		body, at = f.Zones[p.Index].Body, f.Zones[p.Index].Range
-	case "token":
-		body, at = f.Tokens[p.Index].Body, f.Tokens[p.Index].Range
-	}
+	body, at := f.blockOf(p)
 	line := at.Start.Line
 	if body != nil {
 		attrs, _ := body.JustAttributes() // decoded before without error
@@ -143,6 +146,21 @@ func (f *file) place(p *dnsserver.ConfigError, src []byte) string {
 		}
 	}
 	return fmt.Sprintf("%s:%d", at.Filename, line)
+}
+
+// blockOf is the block that a problem is in, with the place of its head.
+func (f *file) blockOf(p *dnsserver.ConfigError) (hcl.Body, hcl.Range) {
+	switch {
+	case p.Block == "zone":
+		return f.Zones[p.Index].Body, f.Zones[p.Index].Range
+	case p.Block == "token":
+		return f.Tokens[p.Index].Body, f.Tokens[p.Index].Range
+	case p.Block == "query_log" && f.QueryLog != nil:
+		return f.QueryLog.Body, f.QueryLog.Range
+	case p.Field == "metrics_from" && f.API != nil:
+		return f.API.Body, f.API.Range
+	}
+	return nil, hcl.Range{Filename: f.ListenRange.Filename, Start: hcl.InitialPos}
 }
 
 // recordsLine is the line of the file that the text of an attribute begins on:

@@ -40,6 +40,15 @@ func (p *keyPair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return p.cert, nil
 }
 
+// move has the pair come from other files, once they can be read.
+func (p *keyPair) move(certFile, keyFile string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.certFile != certFile || p.keyFile != keyFile {
+		p.certFile, p.keyFile, p.written = certFile, keyFile, [2]time.Time{}
+	}
+}
+
 // refresh reads the files if they are not those it read last.
 func (p *keyPair) refresh() error {
 	var written [2]time.Time

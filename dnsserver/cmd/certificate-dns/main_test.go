@@ -268,3 +268,38 @@ func TestServe_healthz(t *testing.T) {
 		t.Errorf("status %d, want 200", resp.StatusCode)
 	}
 }
+
+// program is the path of a program that a test needs; CI has all of them.
+func program(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Skipf("%s is not installed", name)
+	}
+	return path
+}
+
+func TestUnit_isGoodAndHardened(t *testing.T) {
+	analyze := program(t, "systemd-analyze")
+	dir := t.TempDir()
+	for _, name := range []string{"certificate-dns.service", "certificate-dns.socket"} {
+		text, err := os.ReadFile(filepath.Join("../../../examples/certificate-dns/systemd", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The program is where this test has it.
+		exe := program(t, "certificate-dns")
+		text = []byte(strings.ReplaceAll(string(text), "/usr/local/bin/certificate-dns", exe))
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	service := filepath.Join(dir, "certificate-dns.service")
+	if out, err := exec.Command(analyze, "verify", "--man=no", service, filepath.Join(dir, "certificate-dns.socket")).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("verify: %v\n%s", err, out)
+	}
+	// 1.4 when this was written; 10 is a service without any hardening.
+	if out, err := exec.Command(analyze, "security", "--offline=true", "--threshold=15", "--no-pager", service).CombinedOutput(); err != nil {
+		t.Errorf("exposure over 1.5: %v\n%s", err, out)
+	}
+}

@@ -2,21 +2,32 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/http"
+	"os"
+	"os/signal"
 	"time"
 
 	"github.com/certiform/terraform-provider-certificate/dnsserver"
+	"github.com/certiform/terraform-provider-certificate/dnsserver/systemd"
 )
 
 // shutdownTimeout bounds how long clients may take to finish after a signal;
 // with it and the database's close the process ends within two seconds.
 const shutdownTimeout = 1500 * time.Millisecond
+
+// service is a server with its API, as one configuration file describes it.
+type service struct {
+	path    string
+	conf    config // what is in force
+	server  *dnsserver.Server
+	api     *api
+	log     *slog.Logger
+	level   *slog.LevelVar
+	manager systemd.Notifier
+}
 
 // serve runs the server until ctx ends, which is a clean end.
 func serve(ctx context.Context, args []string, _, stderr io.Writer) error {
@@ -24,103 +35,80 @@ func serve(ctx context.Context, args []string, _, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(stderr, nil))
+	s := &service{path: args[0], conf: conf, manager: systemd.NewNotifier()}
+	s.log, s.level = newLogger(stderr, conf.log)
 	store, err := dnsserver.OpenBolt(conf.storage)
 	if err != nil {
 		return fmt.Errorf("storage: %w; check that the folder exists and is writable, and that no other server uses the file", err)
 	}
-	return errors.Join(serveStore(ctx, conf, store, log), store.Close())
+	return errors.Join(s.run(ctx, store), store.Close())
 }
 
-func serveStore(ctx context.Context, conf config, store dnsserver.Store, log *slog.Logger) error {
-	server, err := dnsserver.New(conf.server, store, log)
-	if err != nil {
+// run starts everything, and reads the configuration again at each signal that
+// asks for it.
+func (s *service) run(ctx context.Context, store dnsserver.Store) error {
+	reload := make(chan os.Signal, 1)
+	if signals := reloadSignals(); len(signals) > 0 {
+		signal.Notify(reload, signals...)
+		defer signal.Stop(reload)
+	}
+	var err error
+	if s.server, err = dnsserver.New(s.conf.server, store, s.log); err != nil {
 		return err
 	}
-	if err := server.Start(ctx, conf.listen...); err != nil {
+	if err := s.server.Start(ctx, s.conf.listen...); err != nil {
 		return err
 	}
-	api, err := startAPI(ctx, conf.api, server.Handler(), log)
-	if err != nil {
-		return errors.Join(err, shutDown(ctx, server, nil, log))
+	if s.api, err = startAPI(ctx, s.conf.api, s.server.Handler(), s.log); err != nil {
+		return errors.Join(err, s.shutDown(ctx))
 	}
-	log.Info("serving", "dns", server.Addrs(), "api", api.url)
-	select {
-	case <-ctx.Done():
-		return shutDown(ctx, server, api, log)
-	case err := <-api.failed:
-		return errors.Join(fmt.Errorf("serve the API: %w", err), shutDown(ctx, server, api, log))
+	s.log.Info("serving", "dns", s.server.Addrs(), "api", s.api.url)
+	s.tell(s.manager.Ready(s.status()))
+	for {
+		select {
+		case <-ctx.Done():
+			return s.shutDown(ctx)
+		case err := <-s.api.failed:
+			return errors.Join(fmt.Errorf("serve the API: %w", err), s.shutDown(ctx))
+		case <-reload:
+			s.tell(s.manager.Reloading(monotonic()))
+			s.reload(ctx)
+			s.tell(s.manager.Ready(s.status()))
+		}
 	}
 }
 
-// api is the HTTP server of the API; without an api block it has none.
-type api struct {
-	server *http.Server
-	url    string
-	failed chan error // gets one error if serving ends by itself
+// status is what systemctl status shows.
+func (s *service) status() string {
+	return fmt.Sprintf("answering for %d zones, API at %s", len(s.conf.server.Zones), orNone(s.api.url))
 }
 
-// startAPI listens and serves in the background.
-func startAPI(ctx context.Context, block *apiBlock, handler http.Handler, log *slog.Logger) (*api, error) {
-	a := &api{failed: make(chan error, 1)}
-	if block == nil {
-		return a, nil
+func orNone(s string) string {
+	if s == "" {
+		return "no address"
 	}
-	a.server = &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       15 * time.Second,
-		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // strangers' broken handshakes
-	}
-	scheme := "http"
-	if block.tls() {
-		pair, err := openKeyPair(block.CertificateFile, block.KeyFile, log)
-		if err != nil {
-			return nil, err
-		}
-		a.server.TLSConfig = &tls.Config{GetCertificate: pair.get, MinVersion: tls.VersionTLS12}
-		scheme = "https"
-	}
-	var conf net.ListenConfig
-	l, err := conf.Listen(ctx, "tcp", block.Listen)
+	return s
+}
+
+// tell logs that the service manager could not be told something.
+func (s *service) tell(err error) {
 	if err != nil {
-		return nil, fmt.Errorf("listen for the API on %s: %w", block.Listen, err)
+		s.log.Warn("the service manager does not listen", "error", err)
 	}
-	a.url = scheme + "://" + l.Addr().String()
-	go func() {
-		var err error
-		if block.tls() {
-			err = a.server.ServeTLS(l, "", "")
-		} else {
-			err = a.server.Serve(l)
-		}
-		if !errors.Is(err, http.ErrServerClosed) {
-			a.failed <- err
-		}
-	}()
-	return a, nil
 }
 
 // shutDown finishes requests in hand, then queries, and cuts off those that
 // take too long: they are not a fault of the server.
-func shutDown(ctx context.Context, server *dnsserver.Server, a *api, log *slog.Logger) error {
+func (s *service) shutDown(ctx context.Context) error {
+	s.tell(s.manager.Stopping())
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
-	var apiErr error
-	if a != nil && a.server != nil {
-		apiErr = a.server.Shutdown(ctx)
-		if errors.Is(apiErr, context.DeadlineExceeded) {
-			apiErr = a.server.Close()
-			log.Warn("API clients were cut off")
-		}
-	}
-	dnsErr := server.Shutdown(ctx)
+	apiErr := s.api.shutDown(ctx, s.log)
+	dnsErr := s.server.Shutdown(ctx)
 	if errors.Is(dnsErr, context.DeadlineExceeded) {
-		log.Warn("DNS clients were cut off")
+		s.log.Warn("DNS clients were cut off")
 		dnsErr = nil
 	}
-	log.Info("stopped")
+	s.log.Info("stopped")
 	return errors.Join(apiErr, dnsErr)
 }
