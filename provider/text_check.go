@@ -142,7 +142,11 @@ func zoneName(text string) (string, error) {
 	if strings.HasPrefix(text, "*") {
 		return "", fmt.Errorf("%q is a wildcard", text)
 	}
-	return pki.NormalizeName(text)
+	name, err := pki.NormalizeName(text)
+	if below, belowErr := pki.NormalizeName("a." + text); err != nil && belowErr == nil {
+		return strings.TrimPrefix(below, "a."), nil // one label, as private networks have
+	}
+	return name, err
 }
 
 // timeZone finds an IANA time zone. That of the machine is none: a plan in CI

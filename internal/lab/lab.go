@@ -153,7 +153,7 @@ func (l *Lab) startResponder(ctx context.Context) error {
 			Name: Zone, NameServers: []string{"ns1." + Zone},
 			Records: "ns1 A 127.0.0.1\n* A 127.0.0.1\n" + l.options.Records,
 		}},
-		Tokens: []dnsserver.Token{{Name: "lab", SHA256: hex.EncodeToString(sum[:]), Names: []string{"*." + Zone}}},
+		Tokens: []dnsserver.Token{{Name: "lab", SHA256: hex.EncodeToString(sum[:]), Names: []string{"*." + Zone}, Rights: []string{"read", "write", "register"}}},
 	}, dnsserver.NewMemoryStore(), l.options.Logger)
 	if err != nil {
 		return fmt.Errorf("set the responder up: %w", err)
