@@ -58,6 +58,7 @@ type Server struct {
 	started   bool
 	cancel    context.CancelFunc
 	endpoints []endpoint
+	inherited map[netip.AddrPort]endpoint
 }
 
 // New checks the Config and makes a Server that serves nothing yet. Its error
@@ -151,7 +152,10 @@ func (s *Server) open(ctx context.Context, addrs []string) ([]datagrams, error) 
 		if err != nil {
 			return nil, fmt.Errorf("start: %w", err)
 		}
-		e, err := listen(ctx, addr)
+		e, there, err := s.inheritedAt(addr)
+		if err == nil && !there {
+			e, err = listen(ctx, addr)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("listen for DNS on %s: %w", addr, err)
 		}
@@ -163,6 +167,9 @@ func (s *Server) open(ctx context.Context, addrs []string) ([]datagrams, error) 
 			}
 			conns = append(conns, c)
 		}
+	}
+	if err := s.unused(); err != nil {
+		return nil, fmt.Errorf("start: %w", err)
 	}
 	return conns, nil
 }
