@@ -170,13 +170,18 @@ func TestPage_needsALoginThatOthersCannotUse(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = resp.Body.Close()
-		if want := "/login?next=" + url.QueryEscape(path); resp.StatusCode != 303 || resp.Header.Get("Location") != want {
+		if want := "/login?next=" + url.QueryEscape(path); resp.StatusCode != http.StatusSeeOther || resp.Header.Get("Location") != want {
 			t.Errorf("%s without a login: %d to %q, want %q", path, resp.StatusCode, resp.Header.Get("Location"), want)
 		}
 	}
-	post := func(form url.Values, header ...string) *http.Response {
+	type answer struct {
+		status  int
+		to      string
+		cookies []*http.Cookie
+	}
+	post := func(form url.Values, header ...string) answer {
 		t.Helper()
-		r, err := http.NewRequestWithContext(t.Context(), "POST", web.URL+"/login", strings.NewReader(form.Encode()))
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, web.URL+"/login", strings.NewReader(form.Encode()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,28 +194,28 @@ func TestPage_needsALoginThatOthersCannotUse(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = resp.Body.Close()
-		return resp
+		return answer{resp.StatusCode, resp.Header.Get("Location"), resp.Cookies()}
 	}
-	if resp := post(url.Values{"token": {"guess"}}); resp.StatusCode != 401 || len(resp.Cookies()) > 0 {
-		t.Errorf("an unknown token: %d, cookies %v", resp.StatusCode, resp.Cookies())
+	if resp := post(url.Values{"token": {"guess"}}); resp.status != http.StatusUnauthorized || len(resp.cookies) > 0 {
+		t.Errorf("an unknown token: %d, cookies %v", resp.status, resp.cookies)
 	}
-	if resp := post(url.Values{"token": {"all-token"}}, "Origin", "https://evil.test", "Sec-Fetch-Site", "cross-site"); resp.StatusCode != 403 {
-		t.Errorf("a form of another site: %d, want 403", resp.StatusCode)
+	if resp := post(url.Values{"token": {"all-token"}}, "Origin", "https://evil.test", "Sec-Fetch-Site", "cross-site"); resp.status != http.StatusForbidden {
+		t.Errorf("a form of another site: %d, want 403", resp.status)
 	}
 	for next, want := range map[string]string{"/domain/a.test": "/domain/a.test", "//evil.test/": "/", "https://evil.test": "/", `/\evil.test`: "/", "": "/"} {
-		if resp := post(url.Values{"token": {"all-token"}, "next": {next}}); resp.StatusCode != 303 || resp.Header.Get("Location") != want {
-			t.Errorf("next %q: %d to %q, want %q", next, resp.StatusCode, resp.Header.Get("Location"), want)
+		if resp := post(url.Values{"token": {"all-token"}, "next": {next}}); resp.status != http.StatusSeeOther || resp.to != want {
+			t.Errorf("next %q: %d to %q, want %q", next, resp.status, resp.to, want)
 		}
 	}
 	resp := post(url.Values{"token": {"all-token"}})
-	cookie := resp.Cookies()[0]
+	cookie := resp.cookies[0]
 	if !cookie.HttpOnly || cookie.SameSite != http.SameSiteStrictMode || cookie.Secure || strings.Contains(cookie.Value, "all-token") {
 		t.Errorf("the cookie is %s", cookie)
 	}
 	config := accountConfig()
 	config.TrustedProxies = []string{"127.0.0.0/8"}
 	mustReload(t, s, config)
-	if c := post(url.Values{"token": {"all-token"}}, "X-Forwarded-Proto", "https").Cookies()[0]; !c.Secure {
+	if c := post(url.Values{"token": {"all-token"}}, "X-Forwarded-Proto", "https").cookies[0]; !c.Secure {
 		t.Errorf("behind a proxy with TLS the cookie is %s", c)
 	}
 	visit := func() int {
