@@ -122,6 +122,9 @@ func (v *view) accounts(keeps func(account) bool) ([]account, error) {
 		}
 	}
 	slices.SortFunc(all, func(a, b account) int {
+		if (a.Domain == "") != (b.Domain == "") {
+			return len(b.Domain) - len(a.Domain) // those without one last
+		}
 		return cmp.Or(strings.Compare(a.Domain, b.Domain), strings.Compare(a.Target, b.Target))
 	})
 	return all, nil

@@ -409,7 +409,7 @@ func BenchmarkAcmeDNS_update(b *testing.B) {
 		l := logins[int(next.Add(1)-1)%clients]
 		for i := 0; pb.Next(); i++ {
 			body := fmt.Sprintf(`{"subdomain":%q,"txt":"%043d"}`, l.a.subdomain(), i)
-			r, err := http.NewRequest("POST", web.URL+"/update", strings.NewReader(body))
+			r, err := http.NewRequest(http.MethodPost, web.URL+"/update", strings.NewReader(body))
 			if err != nil {
 				b.Error(err)
 				return

@@ -54,6 +54,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("/health", s.handleAcmeHealth)
 	mux.HandleFunc("/v1/txt/{name}", s.handle(txtRecords(s)))
 	mux.HandleFunc("/v1/cname/{name}", s.handle(aliases(s)))
+	s.addPages(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "there is nothing here; the API is at /v1/txt/{name} and /v1/cname/{name}")
 	})

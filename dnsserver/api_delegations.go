@@ -325,7 +325,9 @@ func (s *Server) verify(ctx context.Context, v *view, domain, target string) cli
 	checker := delegation.Checker{Resolver: s.settings.Load().resolver, Dial: s.dial}
 	result := checker.Check(ctx, challengeLabel+domain, target, here)
 	result.Domain = display(domain)
-	s.verified.put(domain, result)
+	if ctx.Err() == nil { // else the patience ended, not the check
+		s.verified.put(domain, result)
+	}
 	return result
 }
 

@@ -79,7 +79,10 @@ func listenOnce(ctx context.Context, addr netip.AddrPort) (endpoint, error) {
 }
 
 func (e endpoint) close() error {
-	errs := []error{e.tcp.Close()}
+	var errs []error
+	if e.tcp != nil {
+		errs = append(errs, e.tcp.Close())
+	}
 	for _, udp := range e.udp {
 		errs = append(errs, udp.Close())
 	}

@@ -257,9 +257,14 @@ func TestTokens_haveRights(t *testing.T) {
 		token, method string
 		status        int
 	}{
-		{"r", "GET", 200}, {"r", "PUT", 403}, {"r", "DELETE", 403},
-		{"w", "GET", 403}, {"w", "PUT", 204}, {"w", "DELETE", 204},
-		{"a", "GET", 200}, {"a", "PUT", 204},
+		{"r", "GET", 200},
+		{"r", "PUT", 403},
+		{"r", "DELETE", 403},
+		{"w", "GET", 403},
+		{"w", "PUT", 204},
+		{"w", "DELETE", 204},
+		{"a", "GET", 200},
+		{"a", "PUT", 204},
 	} {
 		path := "/v1/txt/a.example.com"
 		if c.method == "DELETE" {

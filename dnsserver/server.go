@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html/template"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -39,6 +40,9 @@ type Server struct {
 	bcrypting     chan struct{} // has room for one
 	checking      chan struct{} // has room for as many checks of delegations as run at once
 	verified      verifications
+	sessions      sessions
+	logins        quotas // by client
+	pages         func() (*template.Template, error)
 	dial          func(netip.Addr) netip.AddrPort // where tests have the world's name servers; nil is the world
 	moreMetrics   []func(*metric.Writer)
 	since         time.Time // when it was made
@@ -58,6 +62,7 @@ type Server struct {
 	started   bool
 	cancel    context.CancelFunc
 	endpoints []endpoint
+	inherited map[netip.AddrPort]endpoint
 }
 
 // New checks the Config and makes a Server that serves nothing yet. Its error
@@ -84,6 +89,7 @@ func New(config Config, store Store, logger *slog.Logger) (*Server, error) {
 		since:     time.Now(),
 		bcrypting: make(chan struct{}, 1),
 		checking:  make(chan struct{}, 8),
+		pages:     pages(),
 	}
 	s.idleTimeout.Store(int64(orDefault(config.IdleTimeout, DefaultIdleTimeout)))
 	s.replies = config
@@ -151,7 +157,10 @@ func (s *Server) open(ctx context.Context, addrs []string) ([]datagrams, error) 
 		if err != nil {
 			return nil, fmt.Errorf("start: %w", err)
 		}
-		e, err := listen(ctx, addr)
+		e, there, err := s.inheritedAt(addr)
+		if err == nil && !there {
+			e, err = listen(ctx, addr)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("listen for DNS on %s: %w", addr, err)
 		}
@@ -163,6 +172,9 @@ func (s *Server) open(ctx context.Context, addrs []string) ([]datagrams, error) 
 			}
 			conns = append(conns, c)
 		}
+	}
+	if err := s.unused(); err != nil {
+		return nil, fmt.Errorf("start: %w", err)
 	}
 	return conns, nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -103,9 +104,7 @@ func (t *tap) answered(zone string, client netip.AddrPort, wire []byte, now time
 // took takes note that n replies, which came and left together, took so long.
 func (t *tap) took(n int, d time.Duration) {
 	t.seconds.Add(uint64(n) * uint64(max(d, 0)))
-	i := 0
-	for s := d.Seconds(); i < len(t.bounds) && s > t.bounds[i]; i++ {
-	}
+	i, _ := slices.BinarySearch(t.bounds, d.Seconds())
 	t.latency[i].Add(uint64(n))
 }
 

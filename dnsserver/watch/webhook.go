@@ -22,7 +22,10 @@ type Secret func() string
 // NewSecret hides s.
 func NewSecret(s string) Secret { return func() string { return s } }
 
-func (Secret) String() string   { return "[redacted]" }
+// String hides the secret.
+func (Secret) String() string { return "[redacted]" }
+
+// GoString hides the secret.
 func (Secret) GoString() string { return "[redacted]" }
 
 // Webhook tells by POST of a Notice as JSON. A status of 2xx is a success.

@@ -19,8 +19,9 @@ type api struct {
 	failed chan error // gets one error if serving ends by itself
 }
 
-// startAPI listens and serves in the background.
-func startAPI(ctx context.Context, block *apiBlock, handler http.Handler, log *slog.Logger) (*api, error) {
+// startAPI serves in the background, on the sockets that were inherited or else
+// on one that it opens.
+func startAPI(ctx context.Context, block *apiBlock, inherited []net.Listener, handler http.Handler, log *slog.Logger) (*api, error) {
 	a := &api{failed: make(chan error, 1)}
 	if block == nil {
 		return a, nil
@@ -42,11 +43,15 @@ func startAPI(ctx context.Context, block *apiBlock, handler http.Handler, log *s
 		a.server.TLSConfig = &tls.Config{GetCertificate: a.pair.get, MinVersion: tls.VersionTLS12}
 		scheme = "https"
 	}
-	var conf net.ListenConfig
-	l, err := conf.Listen(ctx, "tcp", block.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("listen for the API on %s: %w", block.Listen, err)
+	if len(inherited) == 0 {
+		var conf net.ListenConfig
+		l, err := conf.Listen(ctx, "tcp", block.Listen)
+		if err != nil {
+			return nil, fmt.Errorf("listen for the API on %s: %w", block.Listen, err)
+		}
+		inherited = append(inherited, l)
 	}
+	l := inherited[0]
 	a.url = scheme + "://" + l.Addr().String()
 	go func() {
 		var err error

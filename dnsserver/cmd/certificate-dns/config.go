@@ -32,6 +32,8 @@ type file struct {
 	LogQueries  bool           `hcl:"log_queries,optional"`
 	Log         *logBlock      `hcl:"log,block"`
 	QueryLog    *queryLogBlock `hcl:"query_log,block"`
+	Resolver    string         `hcl:"resolver,optional"`
+	AcmeDNS     *acmeDNSBlock  `hcl:"acme_dns,block"`
 	API         *apiBlock      `hcl:"api,block"`
 	Zones       []zoneBlock    `hcl:"zone,block"`
 	Tokens      []tokenBlock   `hcl:"token,block"`
@@ -47,6 +49,7 @@ type apiBlock struct {
 	KeyFile         string    `hcl:"key_file,optional"`
 	InsecureHTTP    bool      `hcl:"insecure_http,optional"`
 	MetricsFrom     []string  `hcl:"metrics_from,optional"`
+	TrustedProxies  []string  `hcl:"trusted_proxies,optional"`
 	Body            hcl.Body  `hcl:",body"`
 	ListenRange     hcl.Range `hcl:"listen,attr_value_range"`
 	Range           hcl.Range `hcl:",def_range"`
@@ -90,7 +93,7 @@ func readConfig(path string) (config, error) {
 		return config{}, diagnosticsError(diags)
 	}
 	conf := f.config()
-	problems := slices.Concat(f.checkListen(), f.checkAPI(), f.Log.check(), f.policy(&conf.server))
+	problems := slices.Concat(f.checkListen(), f.checkAPI(), f.Log.check(), f.policy(&conf.server), f.AcmeDNS.apply(&conf.server.Accounts))
 	for _, p := range conf.server.Problems() {
 		problems = append(problems, fmt.Errorf("%s: %w", f.place(p, src), p))
 	}
@@ -116,9 +119,9 @@ func diagnosticsError(diags hcl.Diagnostics) error {
 // config turns the file into what the server takes.
 func (f *file) config() config {
 	conf := config{listen: f.Listen, storage: f.Storage, api: f.API, log: f.Log}
-	conf.server.LogQueries, conf.server.QueryLog = f.LogQueries, f.QueryLog.conf()
+	conf.server.LogQueries, conf.server.QueryLog, conf.server.Resolver = f.LogQueries, f.QueryLog.conf(), f.Resolver
 	if f.API != nil {
-		conf.server.MetricsFrom = f.API.MetricsFrom
+		conf.server.MetricsFrom, conf.server.TrustedProxies = f.API.MetricsFrom, f.API.TrustedProxies
 	}
 	for _, z := range f.Zones {
 		conf.server.Zones = append(conf.server.Zones, dnsserver.Zone{
@@ -157,7 +160,9 @@ func (f *file) blockOf(p *dnsserver.ConfigError) (hcl.Body, hcl.Range) {
 		return f.Tokens[p.Index].Body, f.Tokens[p.Index].Range
 	case p.Block == "query_log" && f.QueryLog != nil:
 		return f.QueryLog.Body, f.QueryLog.Range
-	case p.Field == "metrics_from" && f.API != nil:
+	case p.Block == "acme_dns" && f.AcmeDNS != nil:
+		return f.AcmeDNS.Body, f.AcmeDNS.Range
+	case (p.Field == "metrics_from" || p.Field == "trusted_proxies") && f.API != nil:
 		return f.API.Body, f.API.Range
 	}
 	return nil, hcl.Range{Filename: f.ListenRange.Filename, Start: hcl.InitialPos}

@@ -4,8 +4,11 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 // logged is a certificate-dns serve whose log, as JSON, a test reads.
@@ -174,4 +179,90 @@ func TestServe_tellsTheServiceManager(t *testing.T) {
 		t.Fatal(err)
 	}
 	told("STOPPING=1")
+}
+
+// listenBoth opens one port that the kernel picks, for both transports.
+func listenBoth(t *testing.T) (net.Listener, net.PacketConn) {
+	t.Helper()
+	for range 32 {
+		tcp, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if udp, err := net.ListenPacket("udp4", tcp.Addr().String()); err == nil {
+			return tcp, udp
+		}
+		_ = tcp.Close()
+	}
+	t.Fatal("no port was free for both transports")
+	return nil, nil
+}
+
+// TestServe_takesSocketsOver opens the ports as systemd does, and asks before
+// the server runs: the query waits in the socket.
+func TestServe_takesSocketsOver(t *testing.T) {
+	tcp, udp := listenBoth(t)
+	defer tcp.Close()
+	defer udp.Close()
+	addr := tcp.Addr().String()
+	api, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer api.Close()
+	config := writeConfig(t)
+	replaceIn(t, config, `listen  = ["127.0.0.1:0"]`, fmt.Sprintf("listen = [%q]", addr))
+	replaceIn(t, config, `api { listen = "127.0.0.1:0" }`, fmt.Sprintf("api { listen = %q }", api.Addr()))
+
+	m := new(dns.Msg)
+	m.SetQuestion("auth.example.com.", dns.TypeSOA)
+	query, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	early, err := net.Dial("udp4", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer early.Close()
+	if _, err := early.Write(query); err != nil {
+		t.Fatal(err)
+	}
+
+	exe := program(t, "certificate-dns")
+	cmd := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=3 LISTEN_FDNAMES=dns:dns:api exec "$0" serve "$1"`, exe, config)
+	for _, s := range []interface{ File() (*os.File, error) }{udp.(*net.UDPConn), tcp.(*net.TCPListener), api.(*net.TCPListener)} {
+		f, err := s.File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
+	}
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Wait() }()
+	defer func() { _ = cmd.Process.Kill() }()
+	if err := early.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	reply := make([]byte, 1500)
+	n, err := early.Read(reply)
+	if err != nil {
+		t.Fatalf("no reply to the query that waited: %v\n%s", err, &log)
+	}
+	if err := m.Unpack(reply[:n]); err != nil || len(m.Answer)+len(m.Ns) == 0 && m.Rcode != dns.RcodeServerFailure {
+		t.Errorf("the reply is %v, %v", m, err)
+	}
+	if got := (&process{dns: addr}).txt(t, "auth.example.com"); len(got) > 0 {
+		t.Errorf("over TCP: %q", got)
+	}
+	resp, err := http.Get("http://" + api.Addr().String() + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
 }

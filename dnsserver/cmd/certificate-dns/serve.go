@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"time"
@@ -56,10 +57,14 @@ func (s *service) run(ctx context.Context, store dnsserver.Store) error {
 	if s.server, err = dnsserver.New(s.conf.server, store, s.log); err != nil {
 		return err
 	}
+	listeners, err := s.inherit()
+	if err != nil {
+		return err
+	}
 	if err := s.server.Start(ctx, s.conf.listen...); err != nil {
 		return err
 	}
-	if s.api, err = startAPI(ctx, s.conf.api, s.server.Handler(), s.log); err != nil {
+	if s.api, err = startAPI(ctx, s.conf.api, listeners, s.server.Handler(), s.log); err != nil {
 		return errors.Join(err, s.shutDown(ctx))
 	}
 	s.log.Info("serving", "dns", s.server.Addrs(), "api", s.api.url)
@@ -76,6 +81,28 @@ func (s *service) run(ctx context.Context, store dnsserver.Store) error {
 			s.tell(s.manager.Ready(s.status()))
 		}
 	}
+}
+
+// inherit takes over the sockets that systemd opened: those at the API's address
+// are returned, all others are for DNS.
+func (s *service) inherit() (forAPI []net.Listener, err error) {
+	sockets, err := systemd.Inherit()
+	if err != nil {
+		return nil, err
+	}
+	var packets []net.PacketConn
+	var listeners []net.Listener
+	for _, p := range sockets.Packets {
+		packets = append(packets, p.Conn)
+	}
+	for _, l := range sockets.Listeners {
+		if s.conf.api != nil && l.Conn.Addr().String() == s.conf.api.Listen {
+			forAPI = append(forAPI, l.Conn)
+		} else {
+			listeners = append(listeners, l.Conn)
+		}
+	}
+	return forAPI, s.server.Inherit(packets, listeners)
 }
 
 // status is what systemctl status shows.
