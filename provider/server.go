@@ -98,8 +98,8 @@ func (s *server) ValidateResourceConfig(ctx context.Context, request *tfprotov6.
 		return s.framework.ValidateResourceConfig(ctx, request)
 	}
 	m, ok := s.model(ctx, request.Config)
-	rest, comparable := s.settingsOf(ctx, m)
-	if !ok || !comparable || !m.PrivateKeyWO.IsNull() {
+	rest, encoded := s.settingsOf(ctx, m)
+	if !ok || !encoded || !m.PrivateKeyWO.IsNull() {
 		return s.framework.ValidateResourceConfig(ctx, request)
 	}
 	if _, good := s.good.Load(rest); good && len(m.validate()) == 0 {
