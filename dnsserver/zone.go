@@ -13,6 +13,7 @@ type zone struct {
 	name       string
 	index      int      // of its state in a view
 	soa        *dns.SOA // with the serial it begins with
+	mark       string   // its fingerprint
 	dynamicTTL uint32
 	nodes      map[string]*node // by canonical name; empty non-terminals are there too
 }
@@ -78,6 +79,7 @@ func compileZones(confs []Zone) (map[string]*zone, []*ConfigError) {
 			b.fillAncestors()
 			b.checkNodes()
 			b.checkNameServers()
+			b.zone.mark = b.zone.fingerprint()
 		}
 		problems = append(problems, b.problems...)
 	}

@@ -25,9 +25,9 @@ func serve(ctx context.Context, args []string, _, stderr io.Writer) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(stderr, nil))
-	store, err := dnsserver.OpenBolt(conf.storage)
+	store, err := dnsserver.OpenWAL(conf.storage, log)
 	if err != nil {
-		return fmt.Errorf("storage: %w; check that the folder exists and is writable, and that no other server uses the file", err)
+		return fmt.Errorf("storage: %w", err)
 	}
 	return errors.Join(serveStore(ctx, conf, store, log), store.Close())
 }
