@@ -379,7 +379,7 @@ func TestAccounts_surviveARestart(t *testing.T) {
 func BenchmarkAcmeDNS_update(b *testing.B) {
 	config := accountConfig()
 	config.Accounts.UpdatesPerMinute = -1
-	store, err := OpenBolt(filepath.Join(b.TempDir(), "records.db"))
+	store, err := OpenWAL(filepath.Join(b.TempDir(), "records.db"), nil)
 	if err != nil {
 		b.Fatal(err)
 	}

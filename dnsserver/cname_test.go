@@ -1,7 +1,6 @@
 package dnsserver
 
 import (
-	"crypto/sha256"
 	"errors"
 	"path/filepath"
 	"slices"
@@ -9,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/miekg/dns"
-	"go.etcd.io/bbolt"
 )
 
 // answers asks over UDP and over TCP and returns what both say.
@@ -120,22 +118,10 @@ func TestCNAME_isAloneAtItsName(t *testing.T) {
 func TestCNAME_survivesInFilesOfOlderVersions(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "records.db")
-	store, err := OpenBolt(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := store.db.Update(func(tx *bbolt.Tx) error {
-		sum := sha256.Sum256([]byte("v"))
-		err := tx.Bucket([]byte(txtBucket)).Put(append([]byte("old.example.com.\x00"), sum[:]...), []byte("v"))
-		return errors.Join(err, tx.DeleteBucket([]byte(aliasBucket)))
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Close(); err != nil {
-		t.Fatal(err)
-	}
+	writeBolt(t, path, map[string]string{"old.example.com.": "v"}, nil)
 	for n := range 2 {
-		if store, err = OpenBolt(path); err != nil {
+		store, err := OpenWAL(path, nil)
+		if err != nil {
 			t.Fatal(err)
 		}
 		s := startServer(t, testConfig(), store)

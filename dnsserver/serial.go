@@ -28,8 +28,11 @@ const serialPrefix = "serial/"
 
 // serialDocument is what is stored of a zone whose serial is now this.
 func (z *zone) serialDocument(serial uint32) Document {
-	value := binary.BigEndian.AppendUint32(nil, serial)
-	return Document{Key: serialPrefix + z.name, Value: append(value, z.fingerprint()...)}
+	return serialDocument(serialPrefix+z.name, serial, z.mark)
+}
+
+func serialDocument(key string, serial uint32, fingerprint string) Document {
+	return Document{Key: key, Value: append(binary.BigEndian.AppendUint32(nil, serial), fingerprint...)}
 }
 
 // serialOf reads a serialDocument.
@@ -76,7 +79,7 @@ func (v *view) withSerials() (*view, Batch) {
 				switch {
 				case newerSerial(z.soa.Serial, kept):
 					serial, changed = z.soa.Serial, true
-				case fingerprint != z.fingerprint():
+				case fingerprint != z.mark:
 					serial, changed = nextSerial(kept), true
 				}
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -120,35 +119,6 @@ func testStore(t *testing.T, s Store, reopen func(Store) Store) {
 
 func TestStore_memory(t *testing.T) {
 	testStore(t, NewMemoryStore(), func(s Store) Store { return s })
-}
-
-func TestStore_bolt(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "records.db")
-	open := func() *BoltStore {
-		s, err := OpenBolt(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := s.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		return s
-	}
-	testStore(t, open(), func(s Store) Store {
-		if err := s.(*BoltStore).Close(); err != nil {
-			t.Fatal(err)
-		}
-		return open()
-	})
-}
-
-func TestOpenBolt_namesThePath(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "missing", "records.db")
-	if _, err := OpenBolt(path); err == nil || !strings.Contains(err.Error(), path) {
-		t.Errorf("error %v, want one that names %s", err, path)
-	}
 }
 
 // faultyStore does what its fields say.

@@ -14,6 +14,9 @@ type table struct {
 	hash func(name string) uint64
 	root *branch
 	size int // how many leaves it has
+	// filling is set while nobody else holds the table, loading for one: then the
+	// branches themselves change, which is many times faster.
+	filling bool
 }
 
 // branch has one slot for each bit set in its bitmap, in the order of the
@@ -38,7 +41,7 @@ const (
 // choose names that collide.
 func newTable() table {
 	seed := maphash.MakeSeed()
-	return table{func(name string) uint64 { return maphash.String(seed, name) }, &branch{}, 0}
+	return table{hash: func(name string) uint64 { return maphash.String(seed, name) }, root: &branch{}}
 }
 
 // get returns the leaf of name, or nil.
@@ -73,32 +76,32 @@ func (t table) with(l *leaf) table {
 	if t.get(l.name()) == nil {
 		size++
 	}
-	return table{t.hash, t.insert(t.root, l, t.hash(l.name()), 0), size}
+	return table{t.hash, t.insert(t.root, l, t.hash(l.name()), 0), size, t.filling}
 }
 
 func (t table) insert(b *branch, l *leaf, hash uint64, shift int) *branch {
 	if shift >= lastShift {
 		for i, s := range b.slots {
 			if s.leaf.name() == l.name() {
-				return b.replaced(i, slot{leaf: l})
+				return t.replaced(b, i, slot{leaf: l})
 			}
 		}
-		return b.added(len(b.slots), 0, slot{leaf: l})
+		return t.added(b, len(b.slots), 0, slot{leaf: l})
 	}
 	bit := uint32(1) << (hash >> shift & (1<<levelBits - 1))
 	i := bits.OnesCount32(b.bitmap & (bit - 1))
 	if b.bitmap&bit == 0 {
-		return b.added(i, bit, slot{leaf: l})
+		return t.added(b, i, bit, slot{leaf: l})
 	}
 	s := b.slots[i]
 	switch {
 	case s.next != nil:
-		return b.replaced(i, slot{next: t.insert(s.next, l, hash, shift+levelBits)})
+		return t.replaced(b, i, slot{next: t.insert(s.next, l, hash, shift+levelBits)})
 	case s.leaf.name() == l.name():
-		return b.replaced(i, slot{leaf: l})
+		return t.replaced(b, i, slot{leaf: l})
 	}
 	next := t.insert(&branch{}, s.leaf, t.hash(s.leaf.name()), shift+levelBits)
-	return b.replaced(i, slot{next: t.insert(next, l, hash, shift+levelBits)})
+	return t.replaced(b, i, slot{next: t.insert(next, l, hash, shift+levelBits)})
 }
 
 // without returns a table in which name has no leaf.
@@ -111,7 +114,7 @@ func (t table) without(name string) table {
 	if root == nil {
 		root = &branch{}
 	}
-	return table{t.hash, root, size}
+	return table{t.hash, root, size, t.filling}
 }
 
 // remove returns b without name, b itself when name is not there, and nil when
@@ -120,7 +123,7 @@ func (t table) remove(b *branch, name string, hash uint64, shift int) *branch {
 	if shift >= lastShift {
 		for i, s := range b.slots {
 			if s.leaf.name() == name {
-				return b.dropped(i, 0)
+				return t.dropped(b, i, 0)
 			}
 		}
 		return b
@@ -133,45 +136,57 @@ func (t table) remove(b *branch, name string, hash uint64, shift int) *branch {
 	s := b.slots[i]
 	if s.next == nil {
 		if s.leaf.name() == name {
-			return b.dropped(i, bit)
+			return t.dropped(b, i, bit)
 		}
 		return b
 	}
 	next := t.remove(s.next, name, hash, shift+levelBits)
 	switch {
 	case next == nil:
-		return b.dropped(i, bit)
+		return t.dropped(b, i, bit)
+	case len(next.slots) == 1 && next.slots[0].next == nil:
+		return t.replaced(b, i, next.slots[0]) // a lone leaf needs no branch
 	case next == s.next:
 		return b
-	case len(next.slots) == 1 && next.slots[0].next == nil:
-		return b.replaced(i, next.slots[0]) // a lone leaf needs no branch
 	}
-	return b.replaced(i, slot{next: next})
+	return t.replaced(b, i, slot{next: next})
 }
 
-func (b *branch) replaced(i int, s slot) *branch {
+func (t table) replaced(b *branch, i int, s slot) *branch {
+	if t.filling {
+		b.slots[i] = s
+		return b
+	}
 	slots := make([]slot, len(b.slots))
 	copy(slots, b.slots)
 	slots[i] = s
 	return &branch{b.bitmap, slots}
 }
 
-func (b *branch) added(i int, bit uint32, s slot) *branch {
+func (t table) added(b *branch, i int, bit uint32, s slot) *branch {
 	slots := make([]slot, len(b.slots)+1)
 	copy(slots, b.slots[:i])
 	slots[i] = s
 	copy(slots[i+1:], b.slots[i:])
-	return &branch{b.bitmap | bit, slots}
+	return t.put(b, b.bitmap|bit, slots)
 }
 
-func (b *branch) dropped(i int, bit uint32) *branch {
+func (t table) dropped(b *branch, i int, bit uint32) *branch {
 	if len(b.slots) == 1 {
 		return nil
 	}
 	slots := make([]slot, len(b.slots)-1)
 	copy(slots, b.slots[:i])
 	copy(slots[i:], b.slots[i+1:])
-	return &branch{b.bitmap &^ bit, slots}
+	return t.put(b, b.bitmap&^bit, slots)
+}
+
+func (t table) put(b *branch, bitmap uint32, slots []slot) *branch {
+	if t.filling {
+		b.bitmap, b.slots = bitmap, slots
+		return b
+	}
+	return &branch{bitmap, slots}
 }
 
 // all goes through the leaves, in no order.

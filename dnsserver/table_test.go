@@ -23,7 +23,7 @@ func TestTable_agreesWithAMap(t *testing.T) {
 				table table
 				want  map[string]int
 			}
-			now := snapshot{table{hash, &branch{}, 0}, map[string]int{}}
+			now := snapshot{table{hash: hash, root: &branch{}}, map[string]int{}}
 			var all []snapshot
 			for i := range 5000 {
 				n := name(i * 7919)

@@ -208,6 +208,7 @@ func (s *Server) TXT(name string) ([]string, error) {
 // configuration has no place for any more stays in the store, unanswered.
 func (s *Server) load(ctx context.Context) (*view, error) {
 	v := newView(s.zones)
+	v.table.filling, v.documents.filling = true, true
 	err := s.store.Load(ctx, func(b Batch) error {
 		v = v.loaded(b)
 		for _, c := range b.Changes {
@@ -218,6 +219,7 @@ func (s *Server) load(ctx context.Context) (*view, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the records: %w: %w", ErrStorage, err)
 	}
+	v.table.filling, v.documents.filling = false, false
 	for key := range v.parked {
 		s.log.Warn("records outside the configuration are kept but not answered",
 			"count", len(v.parked), "example", display(key.name))
@@ -346,4 +348,26 @@ func (s *Server) commit(batch []update) {
 		}
 		u.done <- err
 	}
+	if err == nil {
+		s.snapshot()
+	}
+}
+
+// snapshot gives a store that asks for it all that is kept, in the background:
+// the view does not change any more.
+func (s *Server) snapshot() {
+	snapshotter, ok := s.store.(Snapshotter)
+	if !ok {
+		return
+	}
+	write := snapshotter.Snapshot()
+	if write == nil {
+		return
+	}
+	v := s.view.Load()
+	s.running.Go(func() {
+		if err := write(v.content(s.stop)); err != nil && !errors.Is(err, ErrStopped) {
+			s.log.Error("no snapshot could be written; the log goes on", "error", err)
+		}
+	})
 }

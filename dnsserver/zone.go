@@ -14,6 +14,7 @@ type zone struct {
 	name       string
 	index      int      // of its state in a view
 	soa        *dns.SOA // with the serial it begins with
+	mark       string   // its fingerprint
 	dynamicTTL uint32
 	nodes      map[string]*node // by canonical name; empty non-terminals are there too
 	cuts       bool             // there are delegations among them
@@ -83,6 +84,7 @@ func compileZones(confs []Zone) (map[string]*zone, []*ConfigError) {
 			b.fillAncestors()
 			b.checkNodes()
 			b.checkNameServers()
+			b.zone.mark = b.zone.fingerprint()
 			b.zone.tail = newNegativeTail(b.zone.name, b.zone.state(1, 0).negative)
 		}
 		problems = append(problems, b.problems...)

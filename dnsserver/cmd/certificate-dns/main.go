@@ -29,10 +29,13 @@ const (
 const usage = `certificate-dns answers DNS for validation records and takes them over HTTP.
 
 Usage:
-  certificate-dns check CONFIG   say what is wrong with a configuration file
-  certificate-dns serve CONFIG   serve until SIGINT or SIGTERM
-  certificate-dns token          make a token, and the hash for the configuration
-  certificate-dns version        print the version
+  certificate-dns check CONFIG         say what is wrong with a configuration file
+  certificate-dns serve CONFIG         serve until SIGINT or SIGTERM
+  certificate-dns backup CONFIG FILE   write all that the storage keeps to a file
+  certificate-dns restore CONFIG FILE  make the storage what a backup says
+  certificate-dns recover CONFIG       keep what is readable of a damaged storage
+  certificate-dns token                make a token, and the hash for the configuration
+  certificate-dns version              print the version
 
 Start with these two:
   certificate-dns token
@@ -84,6 +87,9 @@ func commands() map[string]command {
 	return map[string]command{
 		"serve":   {serveUsage, 1, serve},
 		"check":   {checkUsage, 1, check},
+		"backup":  {backupUsage, 2, backup},
+		"restore": {restoreUsage, 2, restore},
+		"recover": {recoverUsage, 1, recoverStorage},
 		"token":   {tokenUsage, 0, printToken},
 		"version": {versionUsage, 0, printVersion},
 	}

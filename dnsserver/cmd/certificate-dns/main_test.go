@@ -102,7 +102,13 @@ func startProcess(t *testing.T, config string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{cmd: exec.Command(path, "serve", config)}
+	return start(t, exec.Command(path, "serve", config))
+}
+
+// start starts a command and waits until it says that it serves.
+func start(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{cmd: cmd}
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -238,21 +244,27 @@ func TestServe_acknowledgedRecordsSurviveKill(t *testing.T) {
 	}
 }
 
-func TestServe_databaseIsPrivateAndUsedByOne(t *testing.T) {
+func TestServe_storageIsPrivateAndUsedByOne(t *testing.T) {
 	config := writeConfig(t)
-	startProcess(t, config)
-	info, err := os.Stat(filepath.Join(filepath.Dir(config), "records.db"))
+	p := startProcess(t, config)
+	err := filepath.WalkDir(filepath.Join(filepath.Dir(config), "records.db"), func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if got := info.Mode().Perm(); err == nil && got&0o077 != 0 {
+			t.Errorf("%s has mode %o, want none for others", path, got)
+		}
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	if got := info.Mode().Perm(); got != 0o600 {
-		t.Errorf("mode %o, want 600", got)
 	}
 	var out strings.Builder
 	if code := run(t.Context(), []string{"serve", config}, &out, &out); code != exitFault {
 		t.Errorf("a second server: exit %d, want %d", code, exitFault)
 	}
-	if !strings.Contains(out.String(), "another process has it open") {
+	if !strings.Contains(out.String(), fmt.Sprintf("open in another process (pid %d)", p.cmd.Process.Pid)) {
 		t.Errorf("a second server says %q", out.String())
 	}
 }

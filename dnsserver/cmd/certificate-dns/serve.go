@@ -38,9 +38,9 @@ func serve(ctx context.Context, args []string, _, stderr io.Writer) error {
 	}
 	s := &service{path: args[0], conf: conf, manager: systemd.NewNotifier()}
 	s.log, s.level = newLogger(stderr, conf.log)
-	store, err := dnsserver.OpenBolt(conf.storage)
+	store, err := dnsserver.OpenWAL(conf.storage, s.log)
 	if err != nil {
-		return fmt.Errorf("storage: %w; check that the folder exists and is writable, and that no other server uses the file", err)
+		return fmt.Errorf("storage: %w", err)
 	}
 	return errors.Join(s.run(ctx, store), store.Close())
 }
