@@ -122,11 +122,15 @@ func TestAccDelegation_ofSeveralDomains(t *testing.T) {
 			},
 		},
 		resource.TestStep{Config: delegations(`domain = "b.test"`), ConfigPlanChecks: expect(delegation, plancheck.ResourceActionUpdate)},
-		resource.TestStep{Config: delegations("domain = \"b.test\"\nzone = \"test\"\nttl = 60"), ConfigPlanChecks: expect(delegation, plancheck.ResourceActionUpdate),
-			Check: resource.ComposeTestCheckFunc(resource.TestCheckResourceAttr(delegation, "records.b.test.ttl", "60"), resource.TestCheckResourceAttr(delegation, "records.b.test.name", "_acme-challenge.b"))},
+		resource.TestStep{
+			Config: delegations("domain = \"b.test\"\nzone = \"test\"\nttl = 60"), ConfigPlanChecks: expect(delegation, plancheck.ResourceActionUpdate),
+			Check: resource.ComposeTestCheckFunc(resource.TestCheckResourceAttr(delegation, "records.b.test.ttl", "60"), resource.TestCheckResourceAttr(delegation, "records.b.test.name", "_acme-challenge.b")),
+		},
 		resource.TestStep{ResourceName: delegation, ImportState: true, ImportStateId: "b.test", ImportStateVerify: true, ImportStateVerifyIgnore: []string{"zone", "ttl", "records.b.test.ttl", "records.b.test.name"}},
-		resource.TestStep{Config: delegations("domain = \"b.test\"\nsubdomain = \"our.own\""), ConfigPlanChecks: expect(delegation, plancheck.ResourceActionReplace),
-			Check: resource.TestCheckResourceAttr(delegation, "records.b.test.value", "our.own.test")},
+		resource.TestStep{
+			Config: delegations("domain = \"b.test\"\nsubdomain = \"our.own\""), ConfigPlanChecks: expect(delegation, plancheck.ResourceActionReplace),
+			Check: resource.TestCheckResourceAttr(delegation, "records.b.test.value", "our.own.test"),
+		},
 		resource.TestStep{Config: delegations("domain = \"b.test\"\nsubdomain = \"our.own\"\nresponder_zone = \"test\""), ConfigPlanChecks: expect(delegation, plancheck.ResourceActionUpdate)},
 	)
 	known("b.test", false)
