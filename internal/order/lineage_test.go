@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
 
 func TestRelease(t *testing.T) {
@@ -81,4 +83,37 @@ func TestPrune_dropsBothKeysOfAPair(t *testing.T) {
 	if left := slices.Sorted(maps.Keys(keeper.values)); !slices.Equal(left, []string{"keys/encryption2", "keys/signing2"}) {
 		t.Errorf("left %q, want the keys of the newest pair", left)
 	}
+}
+
+// A state that is behind by more generations than there are keys of finds the
+// newest certificate all the same, without an order.
+func TestRun_followsGenerationsWhoseKeysArePruned(t *testing.T) {
+	ca, keeper := newCA(t), newMemory()
+	var fingerprints []string
+	w := wish("a.example.com")
+	for range keptJournals {
+		j, _ := mustRun(t, newRunner(ca, keeper), w)
+		w.Lineage, w.Intent.Replaces = j.Lineage, leafOf(t, j)
+		fingerprints = append(fingerprints, w.Intent.Replaces)
+	}
+	if err := Prune(t.Context(), keeper, w.Lineage, 1); err != nil {
+		t.Fatal(err)
+	}
+	for n, behind := range fingerprints[:len(fingerprints)-1] {
+		w.Intent.Replaces = behind
+		j, adopted := mustRun(t, newRunner(ca, keeper), w)
+		if want := fingerprints[n+1]; !adopted || leafOf(t, j) != want {
+			t.Errorf("%d behind: adopted %t", len(fingerprints)-1-n, adopted)
+		}
+	}
+	wantCounts(t, ca, keptJournals, keptJournals, 0)
+}
+
+func leafOf(t *testing.T, j Journal) string {
+	t.Helper()
+	chain, err := pki.ParseCertificates(j.Certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pki.Fingerprint(chain[0])
 }

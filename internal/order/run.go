@@ -163,8 +163,8 @@ func (r *Runner) open(ctx context.Context, w Wish) (Journal, error) {
 }
 
 // usable reports whether a run can go on with the journal of an earlier one:
-// its key is still there, and a certificate in it was not given up by its owner
-// and is what was ordered. It may have expired since; who follows generations
+// its key is still there or of no use any more, and a certificate in it was not
+// given up by its owner and is what was ordered. It may have expired since; who follows generations
 // needs it then.
 func (r *Runner) usable(ctx context.Context, j Journal, w Wish) (bool, error) {
 	for _, id := range []string{j.KeyID, j.EncryptionKeyID} {
@@ -173,7 +173,11 @@ func (r *Runner) usable(ctx context.Context, j Journal, w Wish) (bool, error) {
 		}
 		_, err := LoadKey(ctx, r.Keeper, id)
 		if errors.Is(err, fs.ErrNotExist) {
-			return false, nil
+			followed, err := r.followed(ctx, j, w)
+			if err != nil || !followed {
+				return false, err
+			}
+			continue
 		}
 		if err != nil {
 			return false, err
@@ -192,6 +196,26 @@ func (r *Runner) usable(ctx context.Context, j Journal, w Wish) (bool, error) {
 		return false, nil
 	}
 	return true, nil
+}
+
+// followed reports whether the certificate of a journal was replaced in answer
+// to the same wish: it is a step on the way to the newest one then, and nobody
+// needs its key, which was pruned.
+func (r *Runner) followed(ctx context.Context, j Journal, w Wish) (bool, error) {
+	if j.Status != StatusIssued {
+		return false, nil
+	}
+	chain, err := pki.ParseCertificates(j.Certificate)
+	if err != nil {
+		return false, nil // a kept certificate that cannot be read is passed over
+	}
+	next := w.Intent
+	next.Replaces = pki.Fingerprint(chain[0])
+	successor, err := Load(ctx, r.Keeper, next)
+	if errors.Is(err, ErrNoJournal) {
+		return false, nil
+	}
+	return err == nil && successor.Status == StatusIssued, err
 }
 
 // start makes key and request, and writes the journal before anything is asked
