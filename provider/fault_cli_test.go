@@ -75,6 +75,31 @@ func TestState_rolledBackAdoptsTheRenewal(t *testing.T) {
 	}
 }
 
+// A state from several renewals ago follows them all, also where only the newest
+// key is kept.
+func TestState_farBehindAdoptsTheNewest(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t, lab.Options{}, strings.Replace(renewedAfter, "  domains", "  keep_generations = 1\n  domains", 1))
+	c.must(0, "apply", "-auto-approve")
+	state := filepath.Join(c.folder, "terraform.tfstate")
+	before, err := os.ReadFile(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for renewal := range 3 {
+		c.extra = []string{fmt.Sprintf("CERTIFICATE_CLOCK_OFFSET=%dh", 1441*(renewal+1))}
+		c.must(0, "apply", "-auto-approve")
+	}
+	newest := c.must(0, "output", "-raw", "serial")
+	if err := os.WriteFile(state, before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.must(0, "apply", "-auto-approve")
+	if got := c.must(0, "output", "-raw", "serial"); got != newest || c.CA.Placed() != 4 {
+		t.Errorf("serial number %s of %d orders, want %s of 4", got, c.CA.Placed(), newest)
+	}
+}
+
 // Five hundred certificates, and a terraform that would do a hundred at once: the
 // plan asks the CA nothing, the apply has one account, few connections and few
 // requests on their way.

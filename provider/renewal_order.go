@@ -83,7 +83,7 @@ func (r *renewalResource) obtain(ctx context.Context, m *renewalModel, w wanted,
 		if opened, err := r.services.issuer(name); err == nil {
 			r.replaceInCloud(ctx, opened, w, j, diags)
 		}
-		if !adopted || !lifecycle.Decide(facts(m, nil), w.policy, r.services.now()).Due() {
+		if !adopted || !j.Superseded && !lifecycle.Decide(facts(m, nil), w.policy, r.services.now()).Due() {
 			break
 		}
 	}

@@ -236,6 +236,9 @@ type Journal struct {
 	Supplies Supplies `json:"-"`
 	// Wait is how long to wait before the next step; not kept.
 	Wait time.Duration `json:"-"`
+	// Superseded says that the certificate was replaced since in answer to the
+	// same wish, and that its key is gone: ask again for what follows it.
+	Superseded bool `json:"-"`
 }
 
 const journalVersion = 1

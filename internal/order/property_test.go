@@ -142,7 +142,7 @@ func (l *lifetime) apply(ctx context.Context) {
 			return
 		}
 		current = chain[0]
-		if !adopted || !l.due(current) {
+		if !adopted || !j.Superseded && !l.due(current) {
 			break
 		}
 	}

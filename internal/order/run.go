@@ -140,7 +140,7 @@ func (r *Runner) open(ctx context.Context, w Wish) (Journal, error) {
 	case err != nil:
 		return Journal{}, err
 	}
-	usable, err := r.usable(ctx, j, w)
+	usable, err := r.usable(ctx, &j, w)
 	if err != nil {
 		return Journal{}, err
 	}
@@ -166,15 +166,14 @@ func (r *Runner) open(ctx context.Context, w Wish) (Journal, error) {
 // its key is still there or of no use any more, and a certificate in it was not
 // given up by its owner and is what was ordered. It may have expired since; who follows generations
 // needs it then.
-func (r *Runner) usable(ctx context.Context, j Journal, w Wish) (bool, error) {
+func (r *Runner) usable(ctx context.Context, j *Journal, w Wish) (bool, error) {
 	for _, id := range []string{j.KeyID, j.EncryptionKeyID} {
 		if id == "" {
 			continue
 		}
 		_, err := LoadKey(ctx, r.Keeper, id)
 		if errors.Is(err, fs.ErrNotExist) {
-			followed, err := r.followed(ctx, j, w)
-			if err != nil || !followed {
+			if j.Superseded, err = r.followed(ctx, *j, w); err != nil || !j.Superseded {
 				return false, err
 			}
 			continue
@@ -191,7 +190,7 @@ func (r *Runner) usable(ctx context.Context, j Journal, w Wish) (bool, error) {
 		return false, err
 	}
 	// A run may have been killed between keeping the certificate and checking it.
-	if err := CheckIssued(j, j.CreatedAt); err != nil {
+	if err := CheckIssued(*j, j.CreatedAt); err != nil {
 		r.Logger.WarnContext(ctx, "pass over a kept certificate", "names", j.Intent.Names, "error", err)
 		return false, nil
 	}
