@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/certiform/terraform-provider-certificate/internal/issuer"
 	"github.com/certiform/terraform-provider-certificate/internal/order"
 )
 
@@ -198,7 +200,24 @@ func (r *renewalResource) checkOrderable(ctx context.Context, m renewalModel, w 
 	for _, name := range names {
 		if err := r.services.ready(name); err != nil {
 			diags.AddAttributeError(at, "The issuer cannot be used yet", fmt.Sprintf("Issuer %q: %s.", name, err))
+			continue
 		}
+		r.checkProfile(ctx, name, m, diags)
+	}
+}
+
+// checkProfile refuses a profile that the CA does not have. Where the CA cannot
+// be asked, the apply will say so.
+func (r *renewalResource) checkProfile(ctx context.Context, name string, m renewalModel, diags *diag.Diagnostics) {
+	opened, err := r.services.issuer(name)
+	profiler, ok := opened.(issuer.Profiler)
+	if err != nil || !ok || m.Profile.IsUnknown() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, suggestTimeout)
+	defer cancel()
+	if err := profiler.CheckProfile(ctx, m.Profile.ValueString()); errors.Is(err, issuer.ErrNoProfile) {
+		diags.AddAttributeError(path.Root("profile"), "No such certificate profile", fmt.Sprintf("Issuer %q: %s. Write one of them, or leave profile out.", name, err))
 	}
 }
 

@@ -70,7 +70,7 @@ func renewalSchema() schema.Schema {
 			},
 			"profile": schema.StringAttribute{
 				Optional:            true,
-				MarkdownDescription: "Certificate profile to ask the CA for. Default: that of the issuer. Changing it orders a new certificate in place.",
+				MarkdownDescription: "Certificate profile to ask the CA for; one that the CA does not have is refused in the plan. Default: that of the issuer. Changing it orders a new certificate in place.",
 			},
 			"preferred_chain": schema.StringAttribute{
 				Optional:            true,

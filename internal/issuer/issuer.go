@@ -100,6 +100,17 @@ type Suggester interface {
 	Suggest(ctx context.Context, certificate *x509.Certificate) (lifecycle.Suggestion, time.Duration, error)
 }
 
+// Profiler is an Issuer whose CA says which certificate profiles it has.
+type Profiler interface {
+	// CheckProfile returns ErrNoProfile for a profile that the CA does not have;
+	// empty is that of the configuration. Any other error says that the CA could
+	// not be asked.
+	CheckProfile(ctx context.Context, profile string) error
+}
+
+// ErrNoProfile says that a CA does not have a certificate profile.
+var ErrNoProfile = errors.New("the CA has no such certificate profile")
+
 // Revoker is an Issuer that can revoke what it issued.
 type Revoker interface {
 	// Revoke revokes a certificate for a reason of RFC 5280 §5.3.1. One that is
