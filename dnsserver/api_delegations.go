@@ -107,7 +107,7 @@ func readBody(w http.ResponseWriter, r *http.Request, into any) bool {
 			return true
 		}
 	}
-	refuse(w, http.StatusBadRequest, "the body is not the JSON expected; see /v1/openapi.yaml")
+	refuse(w, http.StatusBadRequest, "the body is not the JSON expected: {\"domain\":\"www.example.com\"} and, if wanted, subdomain, zone and allow_from")
 	return false
 }
 

@@ -222,7 +222,7 @@ func (w *Watcher) lookAt(ctx context.Context, config Config, e Endpoint) bool {
 		}
 		log.Info("told that a certificate is not renewed", "stage", name, "channel", channel.Name(), "not_after", c.NotAfter)
 		s.Told[channel.Name()] = append(s.Told[channel.Name()], name)
-		if err := w.remember(ctx, e.Name, s); err != nil {
+		if err := w.remember(context.WithoutCancel(ctx), e.Name, s); err != nil {
 			log.Error("that people were told cannot be kept; after a restart they would be told again", "error", err)
 			done = false
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclparse"
 
 	"github.com/certiform/terraform-provider-certificate/dnsserver"
+	"github.com/certiform/terraform-provider-certificate/dnsserver/watch"
 )
 
 // config is a configuration file that was found good.
@@ -22,6 +23,7 @@ type config struct {
 	api     *apiBlock // nil: no API
 	log     *logBlock // nil: text at level info
 	server  dnsserver.Config
+	watch   watch.Config // without endpoints: nothing is watched
 }
 
 // file is the configuration file as it is written.
@@ -41,6 +43,7 @@ type file struct {
 
 	Cookies   *cookiesBlock   `hcl:"cookies,block"`
 	RateLimit *rateLimitBlock `hcl:"rate_limit,block"`
+	Watch     *watchBlock     `hcl:"watch,block"`
 }
 
 type apiBlock struct {
@@ -93,7 +96,7 @@ func readConfig(path string) (config, error) {
 		return config{}, diagnosticsError(diags)
 	}
 	conf := f.config()
-	problems := slices.Concat(f.checkListen(), f.checkAPI(), f.Log.check(), f.policy(&conf.server), f.AcmeDNS.apply(&conf.server.Accounts))
+	problems := slices.Concat(f.checkListen(), f.checkAPI(), f.Log.check(), f.policy(&conf.server), f.AcmeDNS.apply(&conf.server.Accounts), f.Watch.apply(&conf.watch))
 	for _, p := range conf.server.Problems() {
 		problems = append(problems, fmt.Errorf("%s: %w", f.place(p, src), p))
 	}

@@ -29,6 +29,8 @@ func (s *service) reload(ctx context.Context) {
 		s.level.Set(level)
 	}
 	s.api.use(next.api)
+	next.watch.Log = s.log
+	s.watcher.Use(next.watch)
 	s.conf = next
 	s.log.Info("configuration reloaded", "zones", len(next.server.Zones), "tokens", len(next.server.Tokens))
 }

@@ -9,10 +9,12 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"sync"
 	"time"
 
 	"github.com/certiform/terraform-provider-certificate/dnsserver"
 	"github.com/certiform/terraform-provider-certificate/dnsserver/systemd"
+	"github.com/certiform/terraform-provider-certificate/dnsserver/watch"
 )
 
 // shutdownTimeout bounds how long clients may take to finish after a signal;
@@ -25,9 +27,13 @@ type service struct {
 	conf    config // what is in force
 	server  *dnsserver.Server
 	api     *api
-	log     *slog.Logger
-	level   *slog.LevelVar
-	manager systemd.Notifier
+	watcher *watch.Watcher
+	// watching ends with its context, and before the server, which keeps what
+	// people were told.
+	watching sync.WaitGroup
+	log      *slog.Logger
+	level    *slog.LevelVar
+	manager  systemd.Notifier
 }
 
 // serve runs the server until ctx ends, which is a clean end.
@@ -57,6 +63,9 @@ func (s *service) run(ctx context.Context, store dnsserver.Store) error {
 	if s.server, err = dnsserver.New(s.conf.server, store, s.log); err != nil {
 		return err
 	}
+	s.conf.watch.Log = s.log
+	s.watcher = watch.New(s.conf.watch, s.server)
+	s.server.AddMetrics(s.watcher.WriteMetrics)
 	listeners, err := s.inherit()
 	if err != nil {
 		return err
@@ -67,6 +76,9 @@ func (s *service) run(ctx context.Context, store dnsserver.Store) error {
 	if s.api, err = startAPI(ctx, s.conf.api, listeners, s.server.Handler(), s.log); err != nil {
 		return errors.Join(err, s.shutDown(ctx))
 	}
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	s.watching.Go(func() { s.watcher.Run(watching) })
 	s.log.Info("serving", "dns", s.server.Addrs(), "api", s.api.url)
 	s.tell(s.manager.Ready(s.status()))
 	for {
@@ -74,6 +86,7 @@ func (s *service) run(ctx context.Context, store dnsserver.Store) error {
 		case <-ctx.Done():
 			return s.shutDown(ctx)
 		case err := <-s.api.failed:
+			stop()
 			return errors.Join(fmt.Errorf("serve the API: %w", err), s.shutDown(ctx))
 		case <-reload:
 			s.tell(s.manager.Reloading(monotonic()))
@@ -128,6 +141,7 @@ func (s *service) tell(err error) {
 // take too long: they are not a fault of the server.
 func (s *service) shutDown(ctx context.Context) error {
 	s.tell(s.manager.Stopping())
+	s.watching.Wait()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	apiErr := s.api.shutDown(ctx, s.log)
