@@ -137,11 +137,13 @@ func (s *server) plan(ctx context.Context, request *tfprotov6.PlanResourceChange
 	}
 	m.PrivateKeyWO = types.StringNull()
 	planned, diags := s.resource().plan(ctx, prior, m)
-	var err error
-	if response.Diagnostics, ok = warnings(diags); ok {
-		response.PlannedState, err = s.encode(ctx, planned)
+	if diags.HasError() {
+		return nil, false
 	}
-	return response, ok && err == nil
+	var err error
+	response.Diagnostics = protocolDiagnostics(diags)
+	response.PlannedState, err = s.encode(ctx, planned)
+	return response, err == nil
 }
 
 // ApplyResourceChange implements tfprotov6.ProviderServer.

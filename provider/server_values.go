@@ -120,11 +120,6 @@ func attributePath(p path.Path) *tftypes.AttributePath {
 	return at
 }
 
-// warnings converts diagnostics; false where one of them is an error.
-func warnings(diags diag.Diagnostics) ([]*tfprotov6.Diagnostic, bool) {
-	return protocolDiagnostics(diags), !diags.HasError()
-}
-
 // fieldsOf looks up once what the framework's State.Get finds out for each value.
 func fieldsOf(model reflect.Type, attributes map[string]schema.Attribute) []field {
 	fields := make([]field, 0, model.NumField())
