@@ -25,7 +25,7 @@ func onDestroyAttribute() schema.Attribute {
 		Optional: true, Validators: []validator.String{stringvalidator.OneOf(onDestroyKeep, string(deploy.Restore), string(deploy.Remove))},
 		MarkdownDescription: "What becomes of the server on destroy. `keep`: nothing, it goes on with the certificate it has. `restore`: the files are what they were before the first deployment with this setting, byte for byte, files that did not exist are removed, and the certificate from then is proven to be served. " +
 			"`remove`: the files are deleted, provided that the server's configuration passes its test without them; backups stay. When that fails everything is put back, and the destroy ends with an error. " +
-			"Hosts have to be reached without write-only secrets for it. Targets that are told with a password, or keep certificates themselves, know `keep` alone; keystores and servers without a test of their configuration know no `remove`. Default: `keep`.",
+			"Hosts have to be reached without write-only secrets for it. Targets that are told with a password know `keep` alone, since a destroy has none; `iis`, keystores and servers without a test of their configuration know no `remove`. Default: `keep`.",
 	}
 }
 

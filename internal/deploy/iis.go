@@ -29,7 +29,7 @@ type IISOptions struct {
 // The certificate before stays in the store.
 type IIS struct{ options IISOptions }
 
-var _ Service = (*IIS)(nil)
+var _ Returner = (*IIS)(nil)
 
 // NewIIS checks the options and returns the target.
 func NewIIS(options IISOptions) (*IIS, error) {
@@ -59,6 +59,7 @@ type iisReply struct {
 	Error       string `json:"error"`
 	Hash        string `json:"thumbprint"`  // of the certificate that is bound
 	Certificate []byte `json:"certificate"` // DER
+	Known       bool   `json:"known"`       // whether what was bound before the deployments is noted
 }
 
 // The scripts run in Windows PowerShell 5.1 with the module WebAdministration.
@@ -92,19 +93,60 @@ say @{thumbprint=$a.thumbprint}` + iisEnd
 $b=binding
 if($a.thumbprint){$b.AddSslCertificate($a.thumbprint,'My')}else{$b.RemoveSslCertificate()}
 say @{thumbprint=$a.thumbprint}` + iisEnd
+
+	// What was bound before the deployments is noted in a file for each binding.
+	iisNote = `
+$f=Join-Path $env:ProgramData 'certificate-deployments'
+$f=Join-Path $f ("iis-"+[BitConverter]::ToString([Security.Cryptography.SHA256]::Create().ComputeHash([Text.Encoding]::UTF8.GetBytes("$($a.site)|$($a.host)|$($a.port)"))).Replace('-','').Substring(0,20))
+`
+	iisKeep = "# certificate iis keep" + iisBegin + iisNote + `
+if(-not(Test-Path -LiteralPath $f)){[void](New-Item -ItemType Directory -Force (Split-Path $f))
+[IO.File]::WriteAllText("$f.new",$a.thumbprint);[IO.File]::Move("$f.new",$f)}
+say @{known=$true}` + iisEnd
+	iisOrigin = "# certificate iis origin" + iisBegin + iisNote + `
+if(-not(Test-Path -LiteralPath $f)){say @{known=$false}}else{
+$h=[IO.File]::ReadAllText($f);$c=''
+if($h){$i=Get-Item -LiteralPath "Cert:\LocalMachine\My\$h" -ErrorAction SilentlyContinue
+if(-not $i){throw "the certificate from before, $h, is no longer in the machine's store"};$c=[Convert]::ToBase64String($i.RawData)}
+say @{known=$true;thumbprint=$h;certificate=$c}}` + iisEnd
+	iisForget = "# certificate iis forget" + iisBegin + iisNote + `
+if(Test-Path -LiteralPath $f){Remove-Item -LiteralPath $f}
+say @{known=$false}` + iisEnd
 )
 
 // Fetch implements Service.
 func (i *IIS) Fetch(ctx context.Context, machine transport.Transport) (Holding, error) {
 	reply, err := i.script(ctx, machine, iisFetch, iisCall{}, nil)
-	if err != nil {
-		return Holding{}, err
-	}
-	held := Holding{Back: reply.Hash}
-	if leaf, err := x509.ParseCertificate(reply.Certificate); err == nil {
+	return reply.holding(), err
+}
+
+// holding is what a reply tells of a binding.
+func (r iisReply) holding() Holding {
+	held := Holding{Back: r.Hash}
+	if leaf, err := x509.ParseCertificate(r.Certificate); err == nil {
 		held.Chain = []*x509.Certificate{leaf}
 	}
-	return held, nil
+	return held
+}
+
+// KeepOrigin implements Returner: the note says which certificate of the store
+// was bound.
+func (i *IIS) KeepOrigin(ctx context.Context, machine transport.Transport, before Holding) error {
+	hash, _ := before.Back.(string)
+	_, err := i.script(ctx, machine, iisKeep, iisCall{Hash: hash}, nil)
+	return err
+}
+
+// Origin implements Returner.
+func (i *IIS) Origin(ctx context.Context, machine transport.Transport) (Holding, bool, error) {
+	reply, err := i.script(ctx, machine, iisOrigin, iisCall{}, nil)
+	return reply.holding(), reply.Known, err
+}
+
+// DropOrigin implements Returner.
+func (i *IIS) DropOrigin(ctx context.Context, machine transport.Transport) error {
+	_, err := i.script(ctx, machine, iisForget, iisCall{}, nil)
+	return err
 }
 
 // Install implements Service. The file is PKCS#12 with 3DES: Windows Server 2016

@@ -62,6 +62,51 @@ func TestIIS_rollsBack(t *testing.T) {
 	}
 }
 
+// On destroy the binding gets again what it had before the first deployment.
+func TestIIS_isRestored(t *testing.T) {
+	t.Parallel()
+	f, machine := iisFixture(t, IISOptions{Site: deploytest.IISSite})
+	if _, err := Withdraw(t.Context(), f.job, Restore); !errors.Is(err, ErrNoOrigin) {
+		t.Errorf("without a deployment: %v, want %v", err, ErrNoOrigin)
+	}
+	f.job.Origin = true
+	for _, m := range []Material{f.fresh, f.issue(t)} { // two deployments, one origin
+		f.job.Material = m
+		if _, err := Deploy(t.Context(), f.job); err != nil {
+			t.Fatal(err)
+		}
+	}
+	machine.Deaf.Store(true)
+	_, err := Withdraw(t.Context(), f.job, Restore)
+	var failure *RollbackError
+	if !errors.As(err, &failure) || !errors.Is(err, ErrOtherServed) {
+		t.Errorf("a server that does not listen: %v, want a rollback", err)
+	}
+	machine.Deaf.Store(false)
+	done, err := Withdraw(t.Context(), f.job, Restore)
+	if err != nil || !strings.Contains(done.Truth, "is served, fingerprint") || len(done.Warnings) > 0 {
+		t.Fatalf("withdrawn: %+v, %v", done, err)
+	}
+	f.wantServed(t, f.old)
+	if _, err := Withdraw(t.Context(), f.job, Restore); !errors.Is(err, ErrNoOrigin) {
+		t.Errorf("a second time: %v, want %v", err, ErrNoOrigin)
+	}
+}
+
+func TestIIS_isNotRestoredWithoutTheCertificate(t *testing.T) {
+	t.Parallel()
+	f, machine := iisFixture(t, IISOptions{Site: deploytest.IISSite})
+	f.job.Origin = true
+	if _, err := Deploy(t.Context(), f.job); err != nil {
+		t.Fatal(err)
+	}
+	machine.Forget(f.old.Chain[0])
+	if _, err := Withdraw(t.Context(), f.job, Restore); !errors.Is(err, ErrAdmin) || !strings.Contains(err.Error(), "no longer in the machine's store") {
+		t.Errorf("error = %v, want what is gone", err)
+	}
+	f.wantServed(t, f.fresh)
+}
+
 func TestIIS_noSuchBinding(t *testing.T) {
 	t.Parallel()
 	f, _ := iisFixture(t, IISOptions{Site: "Another Site", Host: "www.example.com"})
@@ -74,7 +119,7 @@ func TestIIS_noSuchBinding(t *testing.T) {
 // cmd.exe, which may be the shell of sshd, takes 8191 characters.
 func TestIIS_scriptsFitIntoACommandLine(t *testing.T) {
 	t.Parallel()
-	for _, script := range []string{iisFetch, iisInstall, iisBind} {
+	for _, script := range []string{iisFetch, iisInstall, iisBind, iisKeep, iisOrigin, iisForget} {
 		first, _, _ := strings.Cut(script, "\n")
 		if length := len(utf16le(script)) * 4 / 3; length > 8000 {
 			t.Errorf("%s takes %d characters", first, length)

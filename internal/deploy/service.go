@@ -55,6 +55,11 @@ func deployService(ctx context.Context, job Job, service Service) (Result, error
 		result.Served = s.witness.before()
 		return result, nil
 	}
+	if returner, ok := service.(Returner); ok && job.Origin {
+		if err := returner.KeepOrigin(ctx, job.Machine, before); err != nil {
+			return Result{}, fmt.Errorf("note what %s has: %w", service.Name(), err)
+		}
+	}
 	err = service.Install(ctx, job.Machine, job.Material)
 	result.Changed, result.Reloaded = true, true
 	if err == nil && !s.witness.none() {

@@ -29,6 +29,12 @@ var (
 // passwords: they are in no state.
 func CheckWithdrawal(target Target, how Withdrawal) error {
 	files, ok := target.(FileTarget)
+	if _, returns := target.(Returner); returns {
+		if how == Restore {
+			return nil
+		}
+		return fmt.Errorf("%w: %s keeps the certificate itself, and goes on with the one from before or with this one", ErrNoWithdrawal, target.Name())
+	}
 	if !ok {
 		return fmt.Errorf("%w: %s keeps the certificate itself and is given one with a password, which is not at hand on destroy", ErrNoWithdrawal, target.Name())
 	}
@@ -101,6 +107,9 @@ func Withdraw(ctx context.Context, job Job, how Withdrawal) (Withdrawn, error) {
 		return Withdrawn{}, err
 	}
 	defer unlock()
+	if service, ok := job.Target.(Returner); ok {
+		return withdrawService(ctx, job, service)
+	}
 	if job, err = job.locate(ctx); err != nil {
 		return Withdrawn{}, err
 	}
@@ -219,13 +228,18 @@ func (w *withdrawal) prove(ctx context.Context) (string, error) {
 	}
 	proof := w.job.Proof.at(w.witness.served)
 	proof.Way.Key = w.origin.Kind
-	_, err := Prove(ctx, proof, func(s Served) error {
-		if s.Fingerprint != w.origin.Leaf {
-			return fmt.Errorf("%w: %s serves %s; expected fingerprint %s", ErrOtherServed, s.Address, describe(s.Chain[0]), w.origin.Leaf)
+	_, err := Prove(ctx, proof, servesFingerprint(w.origin.Leaf))
+	return w.done("the certificate from before is served, fingerprint " + w.origin.Leaf), err
+}
+
+// servesFingerprint expects a certificate of which nothing else is known.
+func servesFingerprint(fingerprint string) func(Served) error {
+	return func(s Served) error {
+		if s.Fingerprint != fingerprint {
+			return fmt.Errorf("%w: %s serves %s; expected fingerprint %s", ErrOtherServed, s.Address, describe(s.Chain[0]), fingerprint)
 		}
 		return nil
-	})
-	return w.done("the certificate from before is served, fingerprint " + w.origin.Leaf), err
+	}
 }
 
 // stageSnapshot writes out what a file was; a key that stays on the machine is

@@ -196,10 +196,11 @@ func TestCheckWithdrawal(t *testing.T) {
 			return NewWebLogic(WebLogicOptions{Store: StoreOptions{Path: "/a", Alias: "a"}, Management: admin})
 		},
 		"bt_panel": func() (Target, error) { return &BTPanel{}, nil },
+		"iis":      func() (Target, error) { return NewIIS(IISOptions{Site: "x"}) },
 	}
 	allowed := map[string]string{
 		"nginx": "restore remove", "files": "restore remove", "files with a test": "restore remove", "files with a reload": "restore",
-		"jetty": "restore", "tomcat with a command": "restore", "tomcat with a manager": "", "weblogic": "", "bt_panel": "",
+		"jetty": "restore", "tomcat with a command": "restore", "tomcat with a manager": "", "weblogic": "", "bt_panel": "", "iis": "restore",
 	}
 	for sentence, create := range targets {
 		target, err := create()

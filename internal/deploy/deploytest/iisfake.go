@@ -30,6 +30,7 @@ type IIS struct {
 
 	store  map[string]*tls.Certificate // by thumbprint
 	bound  string
+	noted  *string // what was bound before the deployments
 	loaded atomic.Pointer[tls.Certificate]
 }
 
@@ -56,6 +57,9 @@ func StartFakeIIS(t testing.TB, chain []*x509.Certificate, key pki.Key) *IIS {
 func (i *IIS) Stored(certificate *x509.Certificate) bool {
 	return i.store[pki.Thumbprint(certificate)] != nil
 }
+
+// Forget takes a certificate out of the machine's store.
+func (i *IIS) Forget(certificate *x509.Certificate) { delete(i.store, pki.Thumbprint(certificate)) }
 
 func (i *IIS) add(entry pki.KeystoreEntry) {
 	pair := &tls.Certificate{PrivateKey: entry.Key.Signer()}
@@ -123,6 +127,22 @@ func (i *IIS) Run(_ context.Context, argv []string, stdin []byte) (transport.Out
 		i.bind(call.Thumbprint)
 	case "# certificate iis bind":
 		i.bind(call.Thumbprint)
+	case "# certificate iis keep":
+		if i.noted == nil {
+			i.noted = &call.Thumbprint
+		}
+	case "# certificate iis origin":
+		if reply["known"] = i.noted != nil; i.noted == nil {
+			break
+		}
+		pair := i.store[*i.noted]
+		if pair == nil {
+			reply["error"] = "the certificate from before, " + *i.noted + ", is no longer in the machine's store"
+			break
+		}
+		reply["thumbprint"], reply["certificate"] = *i.noted, pair.Certificate[0]
+	case "# certificate iis forget":
+		i.noted = nil
 	}
 	answer, err := json.Marshal(reply)
 	return transport.Output{Text: string(answer) + "\r\n"}, err
