@@ -1,15 +1,15 @@
 //go:build !linux
 
-package lab
+package port
 
 import (
 	"errors"
 	"net"
 )
 
-// ReservePort picks a port that was free a moment ago and hopes that nobody
+// Reserve picks a port that was free a moment ago and hopes that nobody
 // takes it.
-func ReservePort() (port int, release func() error, err error) {
+func Reserve() (port int, release func() error, err error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, nil, err
