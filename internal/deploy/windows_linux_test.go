@@ -88,7 +88,7 @@ func TestTargets_onWindows(t *testing.T) {
 			}
 			s := deploytest.StartWindows(t, test.service, halves...)
 			machine, err := transport.NewWinRM(transport.WinRMOptions{
-				Address: s.Address, User: s.User, Password: secret.New(s.Password), CABundle: s.CABundle, ServerName: "example.com",
+				Address: s.Address, User: s.User, Password: secret.New(s.Password), CABundle: s.CABundle, ServerName: "example.com", NTLM: true,
 			})
 			if err != nil {
 				t.Fatal(err)
