@@ -80,10 +80,21 @@ func (s *Server) handleReady(w http.ResponseWriter, r *http.Request) {
 	case s.view.Load() == nil:
 		refuse(w, http.StatusServiceUnavailable, "the records are not loaded; try again shortly")
 	case s.storageFault.Load():
-		refuse(w, http.StatusServiceUnavailable, "queries are answered, but the storage is at fault and takes no change; see the server's log")
+		w.Header().Set("Retry-After", "5")
+		refuse(w, http.StatusServiceUnavailable, s.storageProblem())
 	default:
 		replyJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 	}
+}
+
+// storageProblem is why no change can be made.
+func (s *Server) storageProblem() string {
+	if s.shared != nil {
+		if c := s.shared.Condition(); c.Away != nil {
+			return fmt.Sprintf("queries are answered as of %s, but no change is taken: %v", exact(c.Since), c.Away)
+		}
+	}
+	return "queries are answered, but the storage is at fault and takes no change; see the server's log"
 }
 
 // records are those of one type, as the API has them.
@@ -263,6 +274,9 @@ func refuseError(w http.ResponseWriter, err error) {
 		status = http.StatusInsufficientStorage
 	case errors.Is(err, ErrTooLarge):
 		status = http.StatusRequestEntityTooLarge
+	}
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "5")
 	}
 	refuse(w, status, err.Error())
 }

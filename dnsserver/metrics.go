@@ -20,6 +20,7 @@ type counters struct {
 	reloads, failedReloads                 atomic.Uint64
 	refusedConnections                     atomic.Uint64
 	authFailures                           atomic.Uint64
+	followed                               atomic.Uint64 // batches that other servers stored
 }
 
 // handleMetrics serves them to the networks of MetricsFrom, and to whoever has
