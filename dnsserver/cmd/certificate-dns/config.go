@@ -41,6 +41,8 @@ type file struct {
 	API         *apiBlock      `hcl:"api,block"`
 	Zones       []zoneBlock    `hcl:"zone,block"`
 	Tokens      []tokenBlock   `hcl:"token,block"`
+	Keys        []keyBlock     `hcl:"tsig_key,block"`
+	Updates     *updatesBlock  `hcl:"updates,block"`
 	NSID        string         `hcl:"nsid,optional"`
 
 	Cookies   *cookiesBlock   `hcl:"cookies,block"`
@@ -99,7 +101,7 @@ func readConfig(path string) (config, error) {
 		return config{}, diagnosticsError(diags)
 	}
 	conf := f.config()
-	problems := slices.Concat(f.checkListen(), f.checkAPI(), f.Log.check(), f.policy(&conf.server), f.AcmeDNS.apply(&conf.server.Accounts), f.Watch.apply(&conf.watch))
+	problems := slices.Concat(f.checkListen(), f.checkAPI(), f.Log.check(), f.policy(&conf.server), f.keys(&conf.server), f.AcmeDNS.apply(&conf.server.Accounts), f.Watch.apply(&conf.watch))
 	if f.API != nil {
 		problems = append(problems, f.API.ACME.apply(&conf.own, f.Storage, conf.server.Zones)...)
 	}
@@ -167,6 +169,10 @@ func (f *file) blockOf(p *dnsserver.ConfigError) (hcl.Body, hcl.Range) {
 		return f.Zones[p.Index].Body, f.Zones[p.Index].Range
 	case p.Block == "token":
 		return f.Tokens[p.Index].Body, f.Tokens[p.Index].Range
+	case p.Block == "tsig_key":
+		return f.Keys[p.Index].Body, f.Keys[p.Index].Range
+	case p.Block == "updates" && f.Updates != nil:
+		return f.Updates.Body, f.Updates.Range
 	case p.Block == "query_log" && f.QueryLog != nil:
 		return f.QueryLog.Body, f.QueryLog.Range
 	case p.Block == "acme_dns" && f.AcmeDNS != nil:
