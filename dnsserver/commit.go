@@ -24,11 +24,11 @@ func (s *Server) gather(first update) []update {
 type trial struct {
 	draft    *draft
 	accepted []update
-	refused  []refusal
+	refused  []refusedUpdate
 	batch    Batch // what is to be stored
 }
 
-type refusal struct {
+type refusedUpdate struct {
 	update update
 	err    error
 }
@@ -42,7 +42,7 @@ func (s *Server) try(batch []update) trial {
 		d.made = nil
 		if err := u.make(d); err != nil {
 			d.view = before
-			t.refused = append(t.refused, refusal{u, err})
+			t.refused = append(t.refused, refusedUpdate{u, err})
 			continue
 		}
 		u.made = d.made

@@ -38,6 +38,9 @@ type Config struct {
 	Resolver       string        // host:port, that finds the servers of domains; "" means the system's
 	Accounts       Accounts      // what is registered, and the acme-dns API
 
+	Keys    []TSIGKey // who may send dynamic updates and transfer zones; none means nobody
+	Updates Updates   // bounds of dynamic updates
+
 	NSID      string // what the server calls itself to who asks (RFC 5001); empty: nothing
 	Cookies   Cookies
 	RateLimit RateLimit
@@ -71,7 +74,7 @@ type Token struct {
 // ConfigError is one thing wrong with a Config. A caller that knows where the
 // Config came from finds the place by Block, Index, Field and Line.
 type ConfigError struct {
-	Block   string // "zone", "token", "query_log", …, or "" for the Config itself
+	Block   string // "zone", "token", "tsig_key", "query_log", …, or "" for the Config itself
 	Index   int    // which zone or token, from 0
 	Name    string // its name
 	Field   string // as the command's configuration spells it: nameservers, records, sha256, …
@@ -114,7 +117,8 @@ func (c Config) compile() (map[string]*zone, []token, []*ConfigError) {
 	tokens, tokenProblems := compileTokens(c.Tokens, zones)
 	_, metrics := compileNetworks("metrics_from", c.MetricsFrom)
 	_, proxies := compileNetworks("trusted_proxies", c.TrustedProxies)
-	return zones, tokens, slices.Concat(problems, zoneProblems, tokenProblems, c.QueryLog.problems(), metrics, proxies, c.Accounts.problems(zones), c.checkPolicy())
+	_, keyProblems := compileKeys(c.Keys, zones)
+	return zones, tokens, slices.Concat(problems, zoneProblems, tokenProblems, keyProblems, c.Updates.problems(), c.QueryLog.problems(), metrics, proxies, c.Accounts.problems(zones), c.checkPolicy())
 }
 
 // joined makes one error of several problems, nil of none.

@@ -21,6 +21,7 @@ type counters struct {
 	refusedConnections                     atomic.Uint64
 	authFailures                           atomic.Uint64
 	followed                               atomic.Uint64 // batches that other servers stored
+	updates                                updateCounters
 }
 
 // handleMetrics serves them to the networks of MetricsFrom, and to whoever has
@@ -54,6 +55,7 @@ func (s *Server) WriteMetrics(m *metric.Writer) {
 	s.writeQueries(m)
 	s.writeRecords(m)
 	s.writeStorage(m)
+	s.counters.updates.write(m)
 	c := &s.counters
 	m.Family("certificate_dns_changes_total", metric.Counter, "Changes of records, by what became of them.")
 	m.Sample(float64(c.changes.Load()), "result", "made")

@@ -73,8 +73,10 @@ func (c Config) policy() *policy {
 
 // terms are what a reply depends on besides the records and the message.
 type terms struct {
-	policy *policy    // nil: no option of EDNS is known
-	limit  int        // the longest reply that the transport carries, in bytes
-	client netip.Addr // who asks
-	now    time.Time
+	policy   *policy    // nil: no option of EDNS is known
+	limit    int        // the longest reply that the transport carries, in bytes
+	reserved int        // of them, for a signature
+	client   netip.Addr // who asks
+	port     uint16     // of the client
+	now      time.Time
 }

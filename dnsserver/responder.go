@@ -23,13 +23,13 @@ func (s *Server) responder(t *tap, limit int) *responder {
 
 // reply answers a message: by the fast path, which appends to room, or else by
 // the slow one.
-func (r *responder) reply(v *view, msg, room []byte) reply {
+func (r *responder) reply(ctx context.Context, v *view, msg, room []byte) reply {
 	if r.hot.read(msg) {
 		if wire, kind, proven, ok := v.fast(&r.hot, msg, room, &r.terms); ok {
 			return reply{wire: wire[len(room):], zone: r.hot.zone, class: kind, proven: proven, rcode: int(wire[len(room)+3] & 0xf), query: query{asked: true}}
 		}
 	}
-	slow := v.respond(msg, &r.terms)
+	slow := r.slow(ctx, v, msg)
 	if v != nil && slow.query.asked {
 		slow.zone = v.zoneOf(lower(slow.query.question.name), slow.query.question.rrtype)
 	}
@@ -39,8 +39,8 @@ func (r *responder) reply(v *view, msg, room []byte) reply {
 // datagram appends to room, which is empty, the reply to a datagram. An empty
 // one is not sent.
 func (r *responder) datagram(ctx context.Context, v *view, msg, room []byte, client netip.AddrPort, now time.Time) []byte {
-	r.terms.client, r.terms.now = client.Addr(), now
-	reply := r.reply(v, msg, room)
+	r.terms.client, r.terms.port, r.terms.now = client.Addr(), client.Port(), now
+	reply := r.reply(ctx, v, msg, room)
 	wire := reply.wire
 	if len(wire) > 0 {
 		r.server.logQuery(ctx, r.tap.transport, client, msg, reply)
@@ -79,16 +79,18 @@ func (z *zone) apex() string {
 // length before it; nothing when there is none. Whoever has a connection has
 // proven its address and is not limited.
 func (r *responder) message(ctx context.Context, msg, out []byte, client netip.AddrPort) []byte {
-	r.terms.client, r.terms.now, r.terms.policy = client.Addr(), r.server.clock.now(), r.server.policy.Load()
+	r.terms.client, r.terms.port, r.terms.now, r.terms.policy = client.Addr(), client.Port(), r.server.clock.now(), r.server.policy.Load()
 	out = append(out, 0, 0)
-	reply := r.reply(r.server.view.Load(), msg, out)
+	reply := r.reply(ctx, r.server.view.Load(), msg, out)
 	if len(reply.wire) == 0 {
 		r.tap.refused()
 		return out[:len(out)-2]
 	}
-	r.tap.answered(reply.zone.apex(), client, reply.wire, r.terms.now)
-	r.tap.took(1, r.server.clock.now().Sub(r.terms.now))
-	r.server.logQuery(ctx, r.tap.transport, client, msg, reply)
+	if !deferred(msg) { // an update is counted as one
+		r.tap.answered(reply.zone.apex(), client, reply.wire, r.terms.now)
+		r.tap.took(1, r.server.clock.now().Sub(r.terms.now))
+		r.server.logQuery(ctx, r.tap.transport, client, msg, reply)
+	}
 	binary.BigEndian.PutUint16(out[len(out)-2:], uint16(len(reply.wire)))
 	return append(out, reply.wire...) // in place already, where the fast path had room
 }

@@ -48,6 +48,9 @@ type Server struct {
 	moreMetrics   []func(*metric.Writer)
 	since         time.Time // when it was made
 	policy        atomic.Pointer[policy]
+	replays       *replays
+	updating      atomic.Int64 // updates over UDP that are being made
+	warnings      quotas       // by client, of what strangers do wrong
 
 	view    atomic.Pointer[view] // nil until the records are loaded: SERVFAIL
 	updates chan update
@@ -96,6 +99,7 @@ func New(config Config, store Store, logger *slog.Logger) (*Server, error) {
 	s.shared, _ = store.(Shared)
 	s.different = map[string]bool{}
 	s.idleTimeout.Store(int64(orDefault(config.IdleTimeout, DefaultIdleTimeout)))
+	s.replays = newReplays(s.since, maxReplays)
 	s.replies = config
 	s.policy.Store(config.policy())
 	s.settings.Store(newSettings(config, tokens))

@@ -20,6 +20,9 @@ type settings struct {
 	resolver       string
 	registerFrom   []netip.Prefix
 	trustedProxies []netip.Prefix
+
+	keys    map[string]*key // by name
+	updates Updates         // with defaults
 }
 
 // newSettings makes them of a Config without problems.
@@ -27,7 +30,9 @@ func newSettings(config Config, tokens []token) *settings {
 	from, _ := compileNetworks("metrics_from", config.MetricsFrom)
 	register, _ := compileNetworks("register_from", config.Accounts.RegisterFrom)
 	proxies, _ := compileNetworks("trusted_proxies", config.TrustedProxies)
+	keys, _ := compileKeys(config.Keys, nil)
 	return &settings{
+		keys: keys, updates: config.Updates.withDefaults(),
 		accounts: config.Accounts.withDefaults(config.Zones), registerFrom: register, trustedProxies: proxies, resolver: config.Resolver,
 		tokens: tokens, logQueries: config.LogQueries, metricsFrom: from, addresses: config.QueryLog.Addresses,
 	}

@@ -1,6 +1,7 @@
 package dnsserver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -26,6 +27,7 @@ type datagrams interface {
 	request(i int) (msg []byte, room []byte) // the i-th, and an empty buffer for its reply, until the next receive
 	client(i int) netip.AddrPort             // who sent it
 	answer(i int, msg []byte)                // queues the reply
+	later(i int) func(msg []byte) error      // sends a reply at any time, from any goroutine
 	send() error                             // sends what is queued; one that cannot be sent does not keep the others
 }
 
@@ -47,6 +49,10 @@ func (s *Server) serveUDP(ctx context.Context, c datagrams, t *tap) {
 		r.terms.policy = s.policy.Load()
 		for i := range n {
 			msg, room := c.request(i)
+			if deferred(msg) {
+				r.later(ctx, bytes.Clone(msg), c.client(i), c.later(i))
+				continue
+			}
 			c.answer(i, r.datagram(ctx, v, msg, room, c.client(i), now))
 		}
 		if err := c.send(); err != nil {

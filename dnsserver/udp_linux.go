@@ -1,11 +1,13 @@
 package dnsserver
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net"
 	"net/netip"
 	"os"
 	"runtime"
+	"strconv"
 	"syscall"
 	"unsafe"
 
@@ -45,6 +47,7 @@ type packet struct {
 // batch is datagrams by recvmmsg and sendmmsg. They are called here and not
 // through golang.org/x/net because that allocates an address for each datagram.
 type batch struct {
+	conn     *net.UDPConn
 	raw      syscall.RawConn
 	wildcard bool // the socket has many addresses
 	packets  []packet
@@ -64,7 +67,7 @@ func newDatagrams(c *net.UDPConn, local netip.Addr) (datagrams, error) {
 		return nil, err
 	}
 	b := &batch{
-		raw: raw, wildcard: local.IsUnspecified(), packets: make([]packet, batchSize),
+		conn: c, raw: raw, wildcard: local.IsUnspecified(), packets: make([]packet, batchSize),
 		in: make([]unix.Mmsghdr, batchSize), out: make([]unix.Mmsghdr, batchSize),
 	}
 	if b.wildcard {
@@ -172,6 +175,22 @@ func (b *batch) answer(i int, msg []byte) {
 		h.SetControllen(s.source(int(b.in[i].Hdr.Controllen)))
 	}
 	b.queued++
+}
+
+// later implements datagrams.
+func (b *batch) later(i int) func([]byte) error {
+	s, to := &b.packets[i], b.client(i)
+	if s.name.Family == unix.AF_INET6 && to.Addr().IsLinkLocalUnicast() {
+		to = netip.AddrPortFrom(to.Addr().WithZone(strconv.Itoa(int(s.name.Scope_id))), to.Port())
+	}
+	var control []byte
+	if b.wildcard {
+		control = bytes.Clone(s.control[:s.source(int(b.in[i].Hdr.Controllen))])
+	}
+	return func(msg []byte) error {
+		_, _, err := b.conn.WriteMsgUDPAddrPort(msg, control, to)
+		return err
+	}
 }
 
 // source turns the control message that says where the request went into the

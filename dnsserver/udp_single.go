@@ -78,6 +78,15 @@ func (s *single) client(int) netip.AddrPort {
 // answer implements datagrams.
 func (s *single) answer(_ int, msg []byte) { s.queued = msg }
 
+// later implements datagrams.
+func (s *single) later(int) func([]byte) error {
+	own := single{conn: s.conn, four: s.four, six: s.six, from: s.from, local: s.local, zone: s.zone}
+	return func(msg []byte) error {
+		own.queued = msg
+		return own.send()
+	}
+}
+
 // send implements datagrams.
 func (s *single) send() error {
 	if len(s.queued) == 0 {

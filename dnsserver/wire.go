@@ -72,7 +72,7 @@ func (v *view) respond(msg []byte, t *terms) reply {
 // pack makes the message. What is optional is left out when it does not fit;
 // when the rest does not either, the reply is empty and says TC (RFC 2181 §9).
 func pack(q query, a answer, t *terms) reply {
-	limit := q.size(t.limit)
+	limit := q.size(t.limit) - t.reserved
 	m, proven := q.header(a, t)
 	r := reply{query: q, rcode: a.rcode, class: a.class(), proven: proven}
 	m.Answer, m.Ns = a.answer, a.authority
@@ -87,7 +87,7 @@ func pack(q query, a answer, t *terms) reply {
 		return r
 	}
 	a.answer, a.authority, a.additional = nil, nil, nil
-	truncated := err == nil && limit < tcpSize
+	truncated := err == nil && t.limit < tcpSize
 	if !truncated {
 		a.rcode, a.authoritative = dns.RcodeServerFailure, false // no transport carries it
 		r.rcode, r.class = a.rcode, classError

@@ -57,7 +57,7 @@ var violations = []struct{ rule, file, imports string }{
 	{"pki", "internal/pki/x.go", leaf("internal/lifecycle")},
 	{"dnsserver", "dnsserver/new/x.go", leaf("internal/pki")},
 	{"dnsserver", "dnsserver/cmd/certificate-dns/main.go", "github.com/spf13/cobra"},
-	{"dnsserver-postgres", "dnsserver/postgres/new/x.go", leaf("internal/pki")},
+	{"dnsserver", "dnsserver/postgres/new/x.go", leaf("internal/pki")},
 	{"unlisted", "internal/novel/x.go", leaf("internal/pki")},
 	{"lab", "examples/x.go", leaf("internal/lab")},
 	{"only-main-serves", "examples/y.go", leaf("provider")},

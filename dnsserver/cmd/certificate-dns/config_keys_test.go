@@ -1,0 +1,79 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const testSecret = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
+
+func TestConfig_keys(t *testing.T) {
+	folder := t.TempDir()
+	for name, text := range map[string]string{
+		"bare": testSecret + "\n",
+		"bind": "key \"certbot\" {\n\talgorithm hmac-sha256;\n\tsecret \"" + testSecret + "\";\n};\n",
+		"knot": "# hmac-sha256:certbot:" + testSecret + "\nkey:\n  - id: certbot\n    algorithm: hmac-sha256\n    secret: " + testSecret + "\n",
+	} {
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		conf, err := readConfig(policyConfig(t, `
+tsig_key "certbot" {
+  algorithm   = "hmac-sha512"
+  secret_file = "`+path+`"
+  updates     = ["_acme-challenge.www.example.com", "*.auth.example.com"]
+  types       = ["TXT", "CNAME"]
+}
+tsig_key "_acme-challenge.example.com" {
+  secret = "`+testSecret+`"
+  self   = true
+}
+tsig_key "ns2" {
+  secret    = "`+testSecret+`"
+  transfers = ["example.com"]
+}
+updates {
+  max_records = 10
+  max_values  = 20
+  max_bytes   = 3000
+  max_pending = 40
+}
+`))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		keys, limits := conf.server.Keys, conf.server.Updates
+		if len(keys) != 3 || keys[0].Secret() != testSecret || keys[0].Algorithm != "hmac-sha512" || len(keys[0].Updates) != 2 || len(keys[0].Types) != 2 ||
+			!keys[1].Self || keys[2].Transfers[0] != "example.com" {
+			t.Errorf("%s: %+v, want what the file says", name, keys)
+		}
+		if limits.MaxRecords != 10 || limits.MaxValues != 20 || limits.MaxBytes != 3000 || limits.MaxPending != 40 {
+			t.Errorf("%+v, want what the file says", limits)
+		}
+	}
+}
+
+func TestConfig_keyProblems(t *testing.T) {
+	secret := "  secret = \"" + testSecret + "\"\n"
+	for lines, want := range map[string]string{
+		"tsig_key \"a\" {\n}\n":                                                  `hcl:6: tsig_key "a": there is no secret`,
+		"tsig_key \"a\" {\n  secret_file = \"/nowhere\"\n}\n":                    `hcl:6: tsig_key "a": open /nowhere`,
+		"tsig_key \"a\" {\n  secret_file = \"x\"\n" + secret + "}\n":             `hcl:6: tsig_key "a": secret and secret_file are both there`,
+		"tsig_key \"a\" {\n  secret = \"c2hvcnQ=\"\n}\n":                         `hcl:7: tsig_key "a": secret: the key's secret is wrong: it has 5 bytes`,
+		"tsig_key \"a\" {\n" + secret + "  algorithm = \"hmac-md5\"\n}\n":        `hcl:8: tsig_key "a": algorithm:`,
+		"tsig_key \"a\" {\n" + secret + "  updates = [\"a.example.org\"]\n}\n":   `hcl:8: tsig_key "a": updates: a.example.org is in no zone`,
+		"tsig_key \"a\" {\n" + secret + "  transfers = [\"example.org\"]\n}\n":   `hcl:8: tsig_key "a": transfers: "example.org" is no zone`,
+		"tsig_key \"a\" {\n" + secret + "  self = true\n}\n":                     `hcl:8: tsig_key "a": self: the key's name is in no zone`,
+		"tsig_key \"a\" {\n" + secret + "  types = [\"TXT\"]\n}\n":               `hcl:8: tsig_key "a": types: the key may change no name`,
+		"tsig_key \"a\" {\n" + secret + "  types = [\"WHAT\"]\n}\n":              `hcl:8: tsig_key "a": types: "WHAT" is no record type`,
+		"tsig_key \"a\" {\n" + secret + "}\ntsig_key \"A\" {\n" + secret + "}\n": `hcl:9: tsig_key "A": name: the name is used twice`,
+		"updates {\n  max_values = -1\n}\n":                                      `hcl:7: updates: max_values: -1 is too few`,
+	} {
+		if _, err := readConfig(policyConfig(t, lines)); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), testSecret) {
+			t.Errorf("%q: %v, want %q", lines, err, want)
+		}
+	}
+}
