@@ -42,6 +42,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("/readyz", s.handleReady)
 	mux.HandleFunc("/metrics", s.handleMetrics)
 	mux.HandleFunc("/v1/queries", s.handleEvents)
+	mux.HandleFunc("/v1/status", s.handleStatus)
 	mux.HandleFunc("/v1/delegations", s.handleDelegations)
 	mux.HandleFunc("/v1/delegations/{domain}", s.handleDelegation)
 	mux.HandleFunc("/v1/delegations/{domain}/check", s.handleCheck)
@@ -81,22 +82,14 @@ func (s *Server) handleReady(w http.ResponseWriter, r *http.Request) {
 		refuseMethod(w, r, "GET, HEAD")
 	case s.view.Load() == nil:
 		refuse(w, http.StatusServiceUnavailable, "the records are not loaded; try again shortly")
-	case s.storageFault.Load():
-		w.Header().Set("Retry-After", "5")
-		refuse(w, http.StatusServiceUnavailable, s.storageProblem())
 	default:
+		if problem := s.storageProblem(); problem != "" {
+			w.Header().Set("Retry-After", "5")
+			refuse(w, http.StatusServiceUnavailable, problem)
+			return
+		}
 		replyJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 	}
-}
-
-// storageProblem is why no change can be made.
-func (s *Server) storageProblem() string {
-	if s.shared != nil {
-		if c := s.shared.Condition(); c.Away != nil {
-			return fmt.Sprintf("queries are answered as of %s, but no change is taken: %v", exact(c.Since), c.Away)
-		}
-	}
-	return "queries are answered, but the storage is at fault and takes no change; see the server's log"
 }
 
 // records are those of one type, as the API has them.

@@ -54,6 +54,7 @@ func (s *Server) AddMetrics(write func(*metric.Writer)) { s.moreMetrics = append
 func (s *Server) WriteMetrics(m *metric.Writer) {
 	s.writeQueries(m)
 	s.writeRecords(m)
+	s.writeStorage(m)
 	s.counters.updates.write(m)
 	c := &s.counters
 	m.Family("certificate_dns_changes_total", metric.Counter, "Changes of records, by what became of them.")

@@ -67,6 +67,7 @@ type Peer struct {
 	Here     bool      // it is this one
 	Seen     time.Time // when it last said that it lives, by this machine's clock
 	Sequence uint64    // of the last batch that it showed then
+	Behind   uint64    // how many more were stored then
 }
 
 // turn stores what change returns: in a shared store in its turn, after it has

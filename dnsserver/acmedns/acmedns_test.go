@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/certiform/terraform-provider-certificate/internal/custody/postgrestest"
+	"github.com/certiform/terraform-provider-certificate/dnsserver/postgres/postgrestest"
 )
 
 // tables are those that acme-dns makes, by its sources. The text differs: in

@@ -20,8 +20,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/certiform/terraform-provider-certificate/internal/lab/port"
 )
 
 // ErrMissing says that this machine has no PostgreSQL.
@@ -65,7 +63,7 @@ func Start(settings ...string) (_ *Server, err error) {
 	if err := s.initialize(); err != nil {
 		return nil, err
 	}
-	if s.port, s.release, err = port.Reserve(); err != nil {
+	if s.port, s.release, err = reserve(); err != nil {
 		return nil, err
 	}
 	if err := s.Resume(); err != nil {
