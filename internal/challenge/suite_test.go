@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/certiform/terraform-provider-certificate/dnsserver"
 	"github.com/certiform/terraform-provider-certificate/internal/challenge/bindtest"
 )
 
@@ -80,6 +81,12 @@ func conformAliasPublisher(t *testing.T, p AliasPublisher, zone string, at func(
 	}
 }
 
+// companionUpdater publishes at a companion by dynamic updates.
+func companionUpdater(t testing.TB, server *dnsserver.Server) *UpdatePublisher {
+	t.Helper()
+	return newUpdater(t, &bindtest.Server{Address: server.Addr().String(), Secret: companionSecret})
+}
+
 func TestAliasPublishers_conform(t *testing.T) {
 	t.Parallel()
 	t.Run("responder", func(t *testing.T) {
@@ -97,6 +104,17 @@ func TestAliasPublishers_conform(t *testing.T) {
 		t.Parallel()
 		server := bindtest.Run(t)
 		conformAliasPublisher(t, newUpdater(t, server), bindtest.Zone, func(name string) string { return server.CNAME(t, name) })
+	})
+	t.Run("rfc2136 at the responder", func(t *testing.T) {
+		t.Parallel()
+		server, _, _ := newCompanion(t)
+		conformAliasPublisher(t, companionUpdater(t, server), "auth.test", func(name string) string {
+			target, err := server.CNAME(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return target
+		})
 	})
 }
 
@@ -147,6 +165,17 @@ func TestPublishers_conform(t *testing.T) {
 		t.Parallel()
 		server := bindtest.Run(t)
 		conformPublisher(t, newUpdater(t, server), bindtest.Zone, func(name string) []string { return server.TXT(t, name) })
+	})
+	t.Run("rfc2136 at the responder", func(t *testing.T) {
+		t.Parallel()
+		server, _, _ := newCompanion(t)
+		conformPublisher(t, companionUpdater(t, server), "auth.test", func(name string) []string {
+			values, err := server.TXT(name + ".")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return values
+		})
 	})
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/certiform/terraform-provider-certificate/dnsserver"
+	"github.com/certiform/terraform-provider-certificate/dnsserver/tsig"
 )
 
 // nameserver is a DNS server on an address of its own that tells what it has
@@ -225,6 +226,7 @@ func record(domain, value string) Record {
 const token = "secret-token-of-the-responder"
 
 // newCompanion is the real responder for the zone auth.test, with its API.
+// It takes dynamic updates too, with companionSecret.
 func newCompanion(t testing.TB) (server *dnsserver.Server, api *httptest.Server, r *Resolver) {
 	t.Helper()
 	sum := sha256.Sum256([]byte(token))
@@ -234,6 +236,9 @@ func newCompanion(t testing.TB) (server *dnsserver.Server, api *httptest.Server,
 			Records: "ns1 A 127.0.0.1\n_acme-challenge.linked CNAME here\n_acme-challenge.loop CNAME _acme-challenge.loop2\n_acme-challenge.loop2 CNAME _acme-challenge.loop\n",
 		}, {Name: "other.test", NameServers: []string{"ns1.auth.test"}}},
 		Tokens: []dnsserver.Token{{Name: "t", SHA256: hex.EncodeToString(sum[:]), Names: []string{"*.auth.test"}}},
+		Keys: []dnsserver.TSIGKey{{
+			Name: "terraform", Secret: tsig.NewSecret(companionSecret), Updates: []string{"*.auth.test"}, Types: []string{"TXT", "CNAME"},
+		}},
 	}, dnsserver.NewMemoryStore(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -252,6 +257,8 @@ func newCompanion(t testing.TB) (server *dnsserver.Server, api *httptest.Server,
 	t.Cleanup(api.Close)
 	return server, api, &Resolver{Servers: []string{server.Addr().String()}, AuthoritativePort: int(server.Addr().Port())}
 }
+
+const companionSecret = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
 
 func newResponder(t testing.TB, url, token string) *Responder {
 	t.Helper()

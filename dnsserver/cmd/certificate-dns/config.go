@@ -82,6 +82,7 @@ type tokenBlock struct {
 	SHA256 string    `hcl:"sha256"`
 	Names  []string  `hcl:"names,optional"`
 	Rights []string  `hcl:"rights,optional"`
+	Types  []string  `hcl:"types,optional"`
 	Body   hcl.Body  `hcl:",body"`
 	Range  hcl.Range `hcl:",def_range"`
 }
@@ -142,7 +143,7 @@ func (f *file) config() config {
 		})
 	}
 	for _, t := range f.Tokens {
-		conf.server.Tokens = append(conf.server.Tokens, dnsserver.Token{Name: t.Name, SHA256: t.SHA256, Names: t.Names, Rights: t.Rights})
+		conf.server.Tokens = append(conf.server.Tokens, dnsserver.Token{Name: t.Name, SHA256: t.SHA256, Names: t.Names, Rights: t.Rights, Types: t.Types})
 	}
 	return conf
 }
