@@ -135,11 +135,9 @@ type Replacer interface {
 func RestoreStore(ctx context.Context, s Replacer, file string, before io.Writer) (had bool, err error) {
 	var serials Batch
 	open := func() (io.ReadCloser, error) { return os.Open(file) }
-	note := func(b Batch) error {
-		serials.Documents = append(serials.Documents, serialsOf(b)...)
-		return nil
-	}
-	if err := walkSnapshot(ctx, file, open, note); err != nil { // whole, before anything is changed
+	note := func(b Batch) { serials.Documents = append(serials.Documents, serialsOf(b)...) }
+	whole := func(b Batch) error { note(b); return nil }
+	if err := walkSnapshot(ctx, file, open, whole); err != nil { // before anything is changed
 		return false, fmt.Errorf("read the backup: %w", err)
 	}
 	err = s.Replace(ctx, func(old iter.Seq2[Batch, error]) iter.Seq2[Batch, error] {
@@ -147,7 +145,8 @@ func RestoreStore(ctx context.Context, s Replacer, file string, before io.Writer
 			_, err := writeFrames(before, func(yield func(Batch, error) bool) {
 				for b, err := range old {
 					had = true
-					if _ = note(b); !yield(b, err) {
+					note(b)
+					if !yield(b, err) {
 						return
 					}
 				}

@@ -67,12 +67,7 @@ func restore(ctx context.Context, args []string, stdout, _ io.Writer) error {
 	if err != nil {
 		return err
 	}
-	where, kept := conf.storage.path, ""
-	if where == "" {
-		where, kept, err = conf.storage.restoreDatabase(ctx, args[1])
-	} else {
-		kept, err = dnsserver.Restore(ctx, conf.storage.path, args[1])
-	}
+	where, kept, err := conf.storage.restore(ctx, args[1])
 	if err != nil {
 		return fmt.Errorf("restore %s: %w", args[1], err)
 	}
@@ -90,6 +85,16 @@ func (s storage) backUp(ctx context.Context, out io.Writer) (where string, err e
 		return "", err
 	}
 	return p.String(), errors.Join(dnsserver.BackupStore(ctx, p, out), p.Close())
+}
+
+// restore makes the storage what a backup says. It returns what it is, and where
+// what was there is kept, "" when nothing was.
+func (s storage) restore(ctx context.Context, file string) (where, kept string, err error) {
+	if s.path == "" {
+		return s.restoreDatabase(ctx, file)
+	}
+	kept, err = dnsserver.Restore(ctx, s.path, file)
+	return s.path, kept, err
 }
 
 // restoreDatabase makes the database what a backup says. What was there is kept
