@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -175,6 +177,52 @@ func TestOpenAPI_repliesAreAsDescribed(t *testing.T) {
 			if !c.seen[operation.OperationID] && operation.OperationID != "checkDelegation" { // asks the world
 				t.Errorf("%s %s was never seen to succeed", method, path)
 			}
+		}
+	}
+}
+
+// The guide has each operation of the description, and no other.
+func TestOpenAPI_theGuideHasEveryOperation(t *testing.T) {
+	text, err := os.ReadFile("../templates/guides/responder-api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told, described []string
+	for _, m := range regexp.MustCompile("(?m)^\\| `([A-Z]+ /[^ `]*)`").FindAllStringSubmatch(string(text), -1) {
+		told = append(told, m[1])
+	}
+	for path, item := range description(t).Paths.Map() {
+		for method := range item.Operations() {
+			described = append(described, method+" "+path)
+		}
+	}
+	slices.Sort(told)
+	slices.Sort(described)
+	if !slices.Equal(told, described) {
+		t.Errorf("the guide has %q, want %q", told, described)
+	}
+}
+
+// Replies about a store that several servers share are as described, also while
+// it is away.
+func TestOpenAPI_repliesOfASharedStore(t *testing.T) {
+	router, err := gorillamux.NewRouter(description(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := (&sharedLog{}).store("ns1")
+	s := startServer(t, typed(), store)
+	c := &checked{t, s.Handler(), router, map[string]bool{}}
+	with := []string{"Authorization", "Bearer any-token"}
+	c.do("GET", "/v1/status", "", with...)
+	store.setAway(errDisk)
+	eventually(t, "the loss is noticed", s.storageFault.Load)
+	if w := c.do("GET", "/v1/status", "", with...); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"available":false`) {
+		t.Errorf("status: %d %s", w.Code, w.Body)
+	}
+	for method, target := range map[string]string{"PUT": "/v1/txt/a.example.com", "GET": "/readyz"} {
+		if w := c.do(method, target, map[string]string{"PUT": `{"value":"v"}`}[method], with...); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+			t.Errorf("%s %s: %d, Retry-After %q", method, target, w.Code, w.Header().Get("Retry-After"))
 		}
 	}
 }
