@@ -190,13 +190,17 @@ func (s *Server) refill(ctx context.Context) error {
 		return err
 	}
 	for _, z := range v.zones {
+		served := old.states[z.index].serial
+		serial := served
 		if text, ok := v.document(serialPrefix + z.name); ok {
-			if serial, _, ok := serialOf(text); ok {
-				v = v.withState(z, z.state(serial, v.states[z.index].cuts))
-				continue
+			if kept, _, ok := serialOf(text); ok {
+				serial = kept
 			}
 		}
-		v = v.withState(z, z.state(old.states[z.index].serial, v.states[z.index].cuts))
+		if newerSerial(served, serial) {
+			s.served[z.name] = served
+		}
+		v = v.withState(z, z.state(serial, v.states[z.index].cuts))
 	}
 	s.accounts.Store(v.countAccounts())
 	s.view.Store(v)
@@ -204,8 +208,20 @@ func (s *Server) refill(ctx context.Context) error {
 	return nil
 }
 
-// reserial stores serials of zones that the store has none for, or those of
-// another configuration.
+// raise gives a zone a serial after one that was served: the store, put back to
+// an earlier state, has an older one, which secondaries would not follow.
+func (d *draft) raise(name string, served uint32) {
+	z := d.view.zones[name]
+	if z == nil || !newerSerial(served, d.view.states[z.index].serial) {
+		return
+	}
+	doc := z.serialDocument(nextSerial(served))
+	d.view = d.view.withState(z, z.state(nextSerial(served), d.view.states[z.index].cuts)).withDocument(doc)
+	d.keys[doc.Key] = struct{}{}
+}
+
+// reserial stores serials of zones that the store has none for, or an older one
+// than was served, or those of another configuration.
 func (s *Server) reserial() {
 	u := update{make: func(d *draft) error {
 		d.reserial()

@@ -95,7 +95,7 @@ type times struct {
 func defaultTimes() times {
 	return times{
 		connect: 5 * time.Second, turn: 10 * time.Second, heartbeat: 5 * time.Second,
-		firstWait: 100 * time.Millisecond, lastWait: 2 * time.Second, identity: 10 * time.Second, keep: time.Hour,
+		firstWait: 100 * time.Millisecond, lastWait: 2 * time.Second, identity: 10 * time.Second, keep: 10 * time.Minute,
 	}
 }
 
