@@ -197,7 +197,7 @@ func (s *Server) refill(ctx context.Context) error {
 				serial = kept
 			}
 		}
-		if newerSerial(served, serial) {
+		if !newerSerial(serial, served) {
 			s.served[z.name] = served
 		}
 		v = v.withState(z, z.state(serial, v.states[z.index].cuts))
@@ -209,10 +209,11 @@ func (s *Server) refill(ctx context.Context) error {
 }
 
 // raise gives a zone a serial after one that was served: the store, put back to
-// an earlier state, has an older one, which secondaries would not follow.
+// an earlier state, has an older one, which secondaries would not follow, or the
+// same for other records.
 func (d *draft) raise(name string, served uint32) {
 	z := d.view.zones[name]
-	if z == nil || !newerSerial(served, d.view.states[z.index].serial) {
+	if z == nil || newerSerial(d.view.states[z.index].serial, served) {
 		return
 	}
 	doc := z.serialDocument(nextSerial(served))
