@@ -21,6 +21,7 @@ type counters struct {
 	refusedConnections                     atomic.Uint64
 	authFailures                           atomic.Uint64
 	updates                                updateCounters
+	transfers                              transferCounters
 }
 
 // handleMetrics serves them to the networks of MetricsFrom, and to whoever has
@@ -54,6 +55,8 @@ func (s *Server) WriteMetrics(m *metric.Writer) {
 	s.writeQueries(m)
 	s.writeRecords(m)
 	s.counters.updates.write(m)
+	s.counters.transfers.write(m)
+	s.writeFollowers(m)
 	c := &s.counters
 	m.Family("certificate_dns_changes_total", metric.Counter, "Changes of records, by what became of them.")
 	m.Sample(float64(c.changes.Load()), "result", "made")

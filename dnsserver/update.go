@@ -209,7 +209,9 @@ func (s *Server) TXT(name string) ([]string, error) {
 func (s *Server) load(ctx context.Context) (*view, error) {
 	v := newView(s.zones)
 	v.table.filling, v.documents.filling = true, true
+	limit := s.settings.Load().transferLog
 	err := s.store.Load(ctx, func(b Batch) error {
+		s.recall(v, b, limit)
 		v = v.loaded(b)
 		for _, c := range b.Changes {
 			s.expiries.add(c)
@@ -333,7 +335,9 @@ func (s *Server) commit(batch []update) {
 			s.log.Error("changes cannot be stored", "records", len(b.Changes), "documents", len(b.Documents), "error", err)
 			err = fmt.Errorf("%w, nothing was changed: %w; mend it and try again", ErrStorage, err)
 		} else {
+			s.remember(d, b, s.settings.Load().transferLog)
 			s.view.Store(d.view)
+			s.wakeFollowers(d)
 			s.unsaved = nil
 			s.storageFault.Store(false)
 			s.counters.changes.Add(uint64(len(b.Changes)))
