@@ -182,11 +182,7 @@ func (s *Server) register(ctx context.Context, n newAccount) (account, string, e
 
 // addAccount stores a new account.
 func (s *Server) addAccount(ctx context.Context, a account) error {
-	err := s.update(ctx, func(d *draft) error { return d.addAccount(a) })
-	if err == nil {
-		s.accounts.Add(1)
-	}
-	return err
+	return s.update(ctx, func(d *draft) error { return d.addAccount(a) })
 }
 
 func (d *draft) addAccount(a account) error {
@@ -214,7 +210,7 @@ func (d *draft) addAccount(a account) error {
 
 // removeAccount forgets an account and the TXT records at its name.
 func (s *Server) removeAccount(ctx context.Context, username string) error {
-	err := s.update(ctx, func(d *draft) error {
+	return s.update(ctx, func(d *draft) error {
 		a, ok, err := d.view.accountOf(username)
 		if err != nil || !ok {
 			return cmp.Or(err, ErrNoAccount)
@@ -233,10 +229,6 @@ func (s *Server) removeAccount(ctx context.Context, username string) error {
 		}
 		return nil
 	})
-	if err == nil {
-		s.accounts.Add(-1)
-	}
-	return err
 }
 
 // txtValues are the TXT values at a name that come and go.

@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/miekg/dns"
 
 	"github.com/certiform/terraform-provider-certificate/dnsserver/client"
 )
@@ -42,6 +42,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("/readyz", s.handleReady)
 	mux.HandleFunc("/metrics", s.handleMetrics)
 	mux.HandleFunc("/v1/queries", s.handleEvents)
+	mux.HandleFunc("/v1/status", s.handleStatus)
 	mux.HandleFunc("/v1/delegations", s.handleDelegations)
 	mux.HandleFunc("/v1/delegations/{domain}", s.handleDelegation)
 	mux.HandleFunc("/v1/delegations/{domain}/check", s.handleCheck)
@@ -52,6 +53,8 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("/register", s.handleAcmeRegister)
 	mux.HandleFunc("/update", s.handleAcmeUpdate)
 	mux.HandleFunc("/health", s.handleAcmeHealth)
+	mux.HandleFunc("/v1/records", s.handleRecordList)
+	mux.HandleFunc("/v1/records/{name}", s.handleRecords)
 	mux.HandleFunc("/v1/txt/{name}", s.handle(txtRecords(s)))
 	mux.HandleFunc("/v1/cname/{name}", s.handle(aliases(s)))
 	s.addPages(mux)
@@ -79,15 +82,19 @@ func (s *Server) handleReady(w http.ResponseWriter, r *http.Request) {
 		refuseMethod(w, r, "GET, HEAD")
 	case s.view.Load() == nil:
 		refuse(w, http.StatusServiceUnavailable, "the records are not loaded; try again shortly")
-	case s.storageFault.Load():
-		refuse(w, http.StatusServiceUnavailable, "queries are answered, but the storage is at fault and takes no change; see the server's log")
 	default:
+		if problem := s.storageProblem(); problem != "" {
+			w.Header().Set("Retry-After", "5")
+			refuse(w, http.StatusServiceUnavailable, problem)
+			return
+		}
 		replyJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 	}
 }
 
 // records are those of one type, as the API has them.
 type records struct {
+	rrtype      uint16
 	show        func(name string) (any, error)
 	check       func(value string) error
 	put, delete func(ctx context.Context, name, value string) error
@@ -101,7 +108,7 @@ func txtRecords(s *Server) records {
 		}
 		return client.TXT{Name: display(name), Values: values}, err
 	}
-	return records{show, func(string) error { return nil }, s.PutTXT, s.DeleteTXT}
+	return records{dns.TypeTXT, show, func(string) error { return nil }, s.PutTXT, s.DeleteTXT}
 }
 
 func aliases(s *Server) records {
@@ -113,7 +120,7 @@ func aliases(s *Server) records {
 		_, err := canonicalName(target)
 		return err
 	}
-	return records{show, check, s.PutCNAME, s.DeleteCNAME}
+	return records{dns.TypeCNAME, show, check, s.PutCNAME, s.DeleteCNAME}
 }
 
 // handle authenticates, authorises and dispatches.
@@ -122,24 +129,10 @@ func (s *Server) handle(kind records) http.HandlerFunc {
 }
 
 func (s *Server) serveRecords(w http.ResponseWriter, r *http.Request, kind records) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	who, ok := s.bearer(w, r)
-	if !ok {
+	r, who, name := s.admit(w, r)
+	if r == nil || r.Method != http.MethodGet && !mayChange(w, who, kind.rrtype) {
 		return
 	}
-	name, err := canonicalName(r.PathValue("name"))
-	if err != nil {
-		refuse(w, http.StatusBadRequest, fmt.Sprintf("the name %v; correct the path", err))
-		return
-	}
-	right := rightWrite
-	if r.Method == http.MethodGet {
-		right = rightRead
-	}
-	if !s.covers(w, who, name) || !permitted(w, who, right) {
-		return
-	}
-	r = r.WithContext(withActor(r.Context(), fmt.Sprintf("token %q", who.name), s.clientOf(r)))
 	switch r.Method {
 	case http.MethodGet:
 		s.handleGet(w, name, kind)
@@ -150,6 +143,29 @@ func (s *Server) serveRecords(w http.ResponseWriter, r *http.Request, kind recor
 	default:
 		refuseMethod(w, r, "DELETE, GET, PUT")
 	}
+}
+
+// admit authenticates a request for a name and authorises it, and returns it
+// with a bounded body and with who changes what; or refuses and returns nil.
+func (s *Server) admit(w http.ResponseWriter, r *http.Request) (admitted *http.Request, who *token, name string) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	who, ok := s.bearer(w, r)
+	if !ok {
+		return nil, nil, ""
+	}
+	name, err := canonicalName(r.PathValue("name"))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, fmt.Sprintf("the name %v; correct the path", err))
+		return nil, nil, ""
+	}
+	right := rightWrite
+	if r.Method == http.MethodGet {
+		right = rightRead
+	}
+	if !s.covers(w, who, name) || !permitted(w, who, right) {
+		return nil, nil, ""
+	}
+	return r.WithContext(withActor(r.Context(), fmt.Sprintf("token %q", who.name), s.clientOf(r))), who, name
 }
 
 // bearer returns the token of the request (RFC 6750 §2.1), or refuses.
@@ -181,45 +197,19 @@ func (s *Server) handleGet(w http.ResponseWriter, name string, kind records) {
 }
 
 func (s *Server) handlePut(w http.ResponseWriter, r *http.Request, who *token, name string, kind records) {
-	value, err := readValue(r.Body)
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is over %d bytes; send a shorter value", tooLarge.Limit))
-		return
-	case err != nil:
-		refuse(w, http.StatusBadRequest, fmt.Sprintf(`the body %v; send {"value":"…"}`, err))
+	var given client.PutRequest
+	if !readJSON(w, r, &given) {
 		return
 	}
-	if err := kind.check(value); err != nil {
+	if given.Value == "" {
+		refuse(w, http.StatusBadRequest, `the body has no value; send {"value":"…"}`)
+		return
+	}
+	if err := kind.check(given.Value); err != nil {
 		refuse(w, http.StatusBadRequest, fmt.Sprintf("the value %v; send the name that the CNAME leads to", err))
 		return
 	}
-	s.finish(w, r, who, name, kind.put(r.Context(), name, value))
-}
-
-// readValue reads the body of a PUT. Its error reads on from "the body".
-func readValue(body io.Reader) (string, error) {
-	text, err := io.ReadAll(body)
-	if err != nil {
-		return "", fmt.Errorf("cannot be read: %w", err)
-	}
-	if !utf8.Valid(text) { // encoding/json would alter the value
-		return "", errors.New("is not UTF-8")
-	}
-	var req client.PutRequest
-	decoder := json.NewDecoder(strings.NewReader(string(text)))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&req); err != nil {
-		return "", errors.New("is not the JSON expected")
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return "", errors.New("goes on after the JSON")
-	}
-	if req.Value == "" {
-		return "", errors.New("has no value")
-	}
-	return req.Value, nil
+	s.finish(w, r, who, name, kind.put(r.Context(), name, given.Value))
 }
 
 func (s *Server) handleDelete(w http.ResponseWriter, r *http.Request, who *token, name string, kind records) {
@@ -263,6 +253,9 @@ func refuseError(w http.ResponseWriter, err error) {
 		status = http.StatusInsufficientStorage
 	case errors.Is(err, ErrTooLarge):
 		status = http.StatusRequestEntityTooLarge
+	}
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "5")
 	}
 	refuse(w, status, err.Error())
 }

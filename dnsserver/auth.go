@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/miekg/dns"
 )
 
 // token is one configured Token, compiled.
@@ -15,6 +17,7 @@ type token struct {
 	sum    [sha256.Size]byte
 	scopes []scope
 	rights []string
+	types  []uint16 // record types it may change; dns.TypeANY among them means all
 }
 
 // scope is one name, or every name below one.
@@ -109,6 +112,7 @@ func compileTokens(confs []Token, zones map[string]*zone) ([]token, []*ConfigErr
 				problem("rights", "write some of "+strings.Join(allRights(), ", "), "%q is none of the rights", right)
 			}
 		}
+		t.types = compileTypes(conf.Types, []uint16{dns.TypeTXT, dns.TypeCNAME}, problem)
 		if len(conf.Names) == 0 && !t.may(rightAdmin) {
 			problem("names", `list names, such as "*.auth.example.com" for all below it`, "there is none, so the token may do nothing")
 		}

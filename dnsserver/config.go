@@ -74,6 +74,7 @@ type Token struct {
 	SHA256 string   // of the token, 64 hex digits; the token itself is nowhere kept
 	Names  []string // "_acme-challenge.example.com" is that name, "*.example.com" every name below
 	Rights []string // of read, write, register and admin; none means read and write
+	Types  []string // record types it may change; none means TXT and CNAME, ANY means all that can be kept
 }
 
 // ConfigError is one thing wrong with a Config. A caller that knows where the

@@ -91,6 +91,16 @@ func (d *draft) finish() Batch {
 	return b
 }
 
+// reserial gives each zone the serial that is kept, or a later one where its
+// configuration is another.
+func (d *draft) reserial() {
+	next, serials := d.view.withSerials()
+	for _, doc := range serials.Documents {
+		d.keys[doc.Key] = struct{}{}
+	}
+	d.view = next
+}
+
 // bump gives a zone its next serial.
 func (d *draft) bump(z *zone) Document {
 	state := d.view.states[z.index]

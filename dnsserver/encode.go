@@ -15,6 +15,16 @@ const (
 	entryDeleteDocument = 17
 )
 
+// MarshalBinary returns the form in which stores keep a batch. There is no
+// error.
+func (b Batch) MarshalBinary() ([]byte, error) { return appendBatch(nil, b), nil }
+
+// UnmarshalBinary reads what MarshalBinary wrote.
+func (b *Batch) UnmarshalBinary(data []byte) (err error) {
+	*b, err = decodeBatch(data)
+	return err
+}
+
 // appendBatch appends the stored form of a batch.
 func appendBatch(out []byte, b Batch) []byte {
 	for _, c := range b.Changes {

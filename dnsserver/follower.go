@@ -86,8 +86,8 @@ func (f *follower) learn(seen uint32, problem error, now time.Time) (turned bool
 // has reports whether a serial is that or a later one.
 func has(seen, serial uint32) bool { return seen != 0 && (seen == serial || newerSerial(seen, serial)) }
 
-// follow runs until ctx ends.
-func (s *Server) follow(ctx context.Context, f *follower) {
+// tend follows it until ctx ends.
+func (s *Server) tend(ctx context.Context, f *follower) {
 	var told uint32           // the serial it was told last
 	var toldAt time.Time      // when
 	delay := time.Duration(0) // until it is asked again

@@ -169,6 +169,7 @@ func (j *journals) forget(apex string) {
 // before are told whole.
 func (s *Server) remember(d *draft, b Batch, limit int) {
 	sets := map[*zone]*zoneDelta{}
+	defer s.forgetOthers(d, b)
 	for _, c := range b.Changes {
 		z := d.view.zoneOf(c.Name, c.Type)
 		if z == nil || d.old.zones[z.name] != z || c.Op == Extend {
@@ -185,6 +186,19 @@ func (s *Server) remember(d *draft, b Batch, limit int) {
 		s.journals.of(z.name).add(delta{
 			from: from.serial, to: to.serial, before: z.soaRecord(from), gone: set.gone, come: set.come, after: z.soaRecord(to),
 		}, limit)
+	}
+}
+
+// forgetOthers forgets what is remembered of zones that another server, with
+// another configuration, gave a serial.
+func (s *Server) forgetOthers(d *draft, b Batch) {
+	for _, doc := range b.Documents {
+		apex, isSerial := cutSerialKey(doc.Key)
+		if z := d.view.zones[apex]; isSerial && z != nil {
+			if _, mark, ok := serialOf(string(doc.Value)); !ok || mark != z.mark {
+				s.journals.forget(apex)
+			}
+		}
 	}
 }
 

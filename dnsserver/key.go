@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -129,23 +130,46 @@ func (b *keyBuilder) scopes(k *key) {
 
 // types reads the record types that the key may change.
 func (b *keyBuilder) types(k *key) {
-	for _, text := range b.conf.Types {
-		rrtype, ok := dns.StringToType[strings.ToUpper(text)]
-		if _, err := fmt.Sscanf(strings.ToUpper(text), "TYPE%d", &rrtype); !ok && err != nil {
-			b.problem("types", "write types such as TXT, CNAME or A, or ANY", "%q is no record type", text)
-			continue
-		}
-		if rrtype != dns.TypeANY && !storable(rrtype) {
-			b.problem("types", "remove it", "%s records are not kept here", dns.Type(rrtype))
-		}
-		k.types = append(k.types, rrtype)
-	}
-	if len(k.types) == 0 {
-		k.types = []uint16{dns.TypeTXT}
-	}
+	k.types = compileTypes(b.conf.Types, []uint16{dns.TypeTXT}, b.problem)
 	if len(b.conf.Types) > 0 && len(b.conf.Updates) == 0 && !b.conf.Self {
 		b.problem("types", "list names in updates, or write self = true", "the key may change no name")
 	}
+}
+
+// compileTypes reads record types that somebody may change; none means those of
+// otherwise.
+func compileTypes(texts []string, otherwise []uint16, problem func(field, fix, format string, args ...any)) []uint16 {
+	var types []uint16
+	for _, text := range texts {
+		rrtype, err := parseType(text)
+		switch {
+		case err != nil:
+			problem("types", "write types such as TXT, CNAME or A, or ANY", "%v", err)
+			continue
+		case rrtype != dns.TypeANY && !storable(rrtype):
+			problem("types", "remove it", "%s records are not kept here", dns.Type(rrtype))
+		}
+		types = append(types, rrtype)
+	}
+	if len(types) == 0 {
+		return otherwise
+	}
+	return types
+}
+
+// parseType reads a record type by its name, or as TYPE and its number (RFC 3597
+// §5).
+func parseType(text string) (uint16, error) {
+	upper := strings.ToUpper(text)
+	if rrtype, ok := dns.StringToType[upper]; ok {
+		return rrtype, nil
+	}
+	number, ok := strings.CutPrefix(upper, "TYPE")
+	rrtype, err := strconv.ParseUint(number, 10, 16)
+	if !ok || err != nil {
+		return 0, fmt.Errorf("%q is no record type", text)
+	}
+	return uint16(rrtype), nil
 }
 
 // Defaults of Updates.

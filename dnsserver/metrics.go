@@ -20,6 +20,7 @@ type counters struct {
 	reloads, failedReloads                 atomic.Uint64
 	refusedConnections                     atomic.Uint64
 	authFailures                           atomic.Uint64
+	followed                               atomic.Uint64 // batches that other servers stored
 	updates                                updateCounters
 	transfers                              transferCounters
 }
@@ -54,6 +55,7 @@ func (s *Server) AddMetrics(write func(*metric.Writer)) { s.moreMetrics = append
 func (s *Server) WriteMetrics(m *metric.Writer) {
 	s.writeQueries(m)
 	s.writeRecords(m)
+	s.writeStorage(m)
 	s.counters.updates.write(m)
 	s.counters.transfers.write(m)
 	s.writeFollowers(m)

@@ -128,7 +128,7 @@ func (s *Server) render(w http.ResponseWriter, status int, name string, page any
 // frameOf is the frame of a page for a visitor.
 func (s *Server) frameOf(title string, who *token) frame {
 	state := &tag{"ok", "answering"}
-	if s.storageFault.Load() {
+	if s.storageProblem() != "" {
 		state = &tag{"bad", "storage fault"}
 	}
 	return frame{Title: title, Root: "/", User: who.name, State: state, Now: exact(s.clock.now())}

@@ -28,6 +28,7 @@ type statusPage struct {
 	Figures                                                    []figure
 	Delegations                                                []delegationLine
 	Zones                                                      []zoneLine
+	Servers                                                    []peerLine
 	Records                                                    []recordLine
 	Events                                                     []eventLine
 }
@@ -49,9 +50,10 @@ func (s *Server) handleStatusPage(w http.ResponseWriter, r *http.Request, v *vie
 	now := s.clock.now()
 	p := statusPage{frame: s.frameOf("Status", who), Filter: strings.TrimSpace(r.URL.Query().Get("name"))}
 	p.Lead = fmt.Sprintf("Running since %s. Open a name to see who asked for it, what they were told, and which records came and went.", exact(s.since))
-	if s.storageFault.Load() {
-		p.Fault = "The storage is at fault: queries are answered, and no change is taken. The server’s log says why."
+	if problem := s.storageProblem(); problem != "" {
+		p.Fault = "The storage is at fault: " + problem
 	}
+	p.Servers = s.peerLines(now)
 	names, counts := v.liveNames(who, p.Filter)
 	p.Records, p.RecordNote = v.shownRecords(names, p.Filter)
 	p.Zones = s.zoneLines(v, counts)

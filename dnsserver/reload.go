@@ -92,9 +92,6 @@ func (d *draft) rezone(zones map[string]*zone) {
 	for _, c := range d.view.parked {
 		b.Changes = append(b.Changes, c)
 	}
-	next, serials := next.loaded(b).withSerials()
-	for _, doc := range serials.Documents {
-		d.keys[doc.Key] = struct{}{}
-	}
-	d.view = next
+	d.view = next.loaded(b)
+	d.reserial()
 }

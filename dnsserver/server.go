@@ -24,6 +24,7 @@ type Server struct {
 	zones         map[string]*zone
 	settings      atomic.Pointer[settings]
 	store         Store
+	shared        Shared // the store, if it is shared; else nil
 	log           *slog.Logger
 	idleTimeout   atomic.Int64 // nanoseconds
 	reloading     sync.Mutex
@@ -59,10 +60,11 @@ type Server struct {
 	clock   clock
 
 	// The writer's alone:
-	expiries expiries
-	unsaved  []Document    // serials that could not be stored at the start
-	stop     chan struct{} // closed when no further change is taken
-	running  sync.WaitGroup
+	expiries  expiries
+	unsaved   []Document      // serials that could not be stored at the start
+	different map[string]bool // "zone server" of those that have another configuration
+	stop      chan struct{}   // closed when no further change is taken
+	running   sync.WaitGroup
 
 	mu        sync.Mutex // guards what follows
 	started   bool
@@ -100,6 +102,8 @@ func New(config Config, store Store, logger *slog.Logger) (*Server, error) {
 		transfers: make(chan struct{}, maxTransfers),
 		pages:     pages(),
 	}
+	s.shared, _ = store.(Shared)
+	s.different = map[string]bool{}
 	s.idleTimeout.Store(int64(orDefault(config.IdleTimeout, DefaultIdleTimeout)))
 	s.replays = newReplays(s.since, maxReplays)
 	s.replies = config

@@ -65,7 +65,7 @@ func (s *Server) useFollowers(ctx context.Context, want map[string]following) {
 			}
 			f.cancel[one], kept[one] = cancel, true
 			next[apex] = append(next[apex], one)
-			s.running.Go(func() { s.follow(own, one) })
+			s.running.Go(func() { s.tend(own, one) })
 		}
 	}
 	for one, cancel := range f.cancel {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -50,75 +49,6 @@ func contents(t *testing.T, s Store) []string {
 	}
 	slices.Sort(lines)
 	return lines
-}
-
-// testStore is what every Store must do. reopen returns the same store as a
-// new process would see it.
-func testStore(t *testing.T, s Store, reopen func(Store) Store) {
-	apply := func(b Batch) {
-		t.Helper()
-		if err := s.Apply(t.Context(), b); err != nil {
-			t.Fatal(err)
-		}
-	}
-	changes := func(changes ...Change) { t.Helper(); apply(Batch{Changes: changes}) }
-	check := func(title string, want ...string) {
-		t.Helper()
-		slices.Sort(want)
-		if got := contents(t, s); !slices.Equal(got, want) {
-			t.Errorf("%s: holds %.200q, want %.200q", title, got, want)
-		}
-		s = reopen(s)
-		if got := contents(t, s); !slices.Equal(got, want) {
-			t.Errorf("%s, reopened: holds %.200q, want %.200q", title, got, want)
-		}
-	}
-	put := func(name, data string) Change { return Change{Name: name, Type: dns.TypeTXT, TTL: 5, Data: data} }
-	long := strings.Repeat("long", 15000)
-	check("a new store")
-	changes()
-	check("after no change")
-	changes(put("a.", "1"), put("a.", "2"), put("b.", "1"))
-	check("records are kept apart by name and data", `a. TXT "1" 5 0`, `a. TXT "2" 5 0`, `b. TXT "1" 5 0`)
-	changes(put("a.", "1"))
-	check("a record put twice is there once", `a. TXT "1" 5 0`, `a. TXT "2" 5 0`, `b. TXT "1" 5 0`)
-	changes(without(put("a.", "2")), without(put("c.", "9")))
-	check("a delete takes one, or none", `a. TXT "1" 5 0`, `b. TXT "1" 5 0`)
-	changes(put("d.", "1"), without(put("d.", "1")), without(put("b.", "1")), put("b.", "1"))
-	check("changes count in their order", `a. TXT "1" 5 0`, `b. TXT "1" 5 0`)
-	changes(without(put("a.", "1")), without(put("b.", "1")), put("e.", long), put("f.", "\x00\xff"), put(`\000.`, ""))
-	check("data are any bytes of any length", fmt.Sprintf("e. TXT %q 5 0", long), `f. TXT "\x00\xff" 5 0`, `\000. TXT "" 5 0`)
-	changes(without(put("e.", long)), without(put("f.", "\x00\xff")), without(put(`\000.`, "")),
-		Change{Name: "g.", Type: dns.TypeA, TTL: maxTTL, Data: "abcd"}, Change{Name: "g.", Type: 65280, Data: "abcd", Expires: 1 << 40})
-	check("types are kept apart, with TTL and expiry", `g. A "abcd" 2147483647 0`, `g. TYPE65280 "abcd" 0 1099511627776`)
-	changes(Change{Name: "g.", Type: dns.TypeA, TTL: 7, Data: "abcd"}, Change{Name: "g.", Type: 65280, Data: "abcd", Expires: 9, Op: Extend})
-	check("TTL and expiry can change", `g. A "abcd" 7 0`, `g. TYPE65280 "abcd" 0 9`)
-	apply(Batch{
-		Changes:   []Change{without(Change{Name: "g.", Type: 65280, Data: "abcd"}), put("h.", "1")},
-		Documents: []Document{{Key: "account/1", Value: []byte("\x00one")}, {Key: "account/2", Value: []byte(long)}, {Key: "key/1"}},
-	})
-	check("documents are kept beside records", `g. A "abcd" 7 0`, `h. TXT "1" 5 0`,
-		`account/1 "\x00one"`, fmt.Sprintf("account/2 %q", long), `key/1 ""`)
-	apply(Batch{Documents: []Document{
-		{Key: "account/2", Delete: true}, {Key: "account/9", Delete: true}, {Key: "key/1", Value: []byte("2")}, {Key: "key/1", Value: []byte("3")},
-	}})
-	check("and replaced and deleted", `g. A "abcd" 7 0`, `h. TXT "1" 5 0`, `account/1 "\x00one"`, `key/1 "3"`)
-
-	stop := errors.New("stop")
-	calls := 0
-	err := s.Load(t.Context(), func(Batch) error { calls++; return stop })
-	if !errors.Is(err, stop) || calls != 1 {
-		t.Errorf("Load after an error: %v, %d calls; want %v, 1", err, calls, stop)
-	}
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := s.Load(ended, func(Batch) error { return nil }); !errors.Is(err, context.Canceled) {
-		t.Errorf("Load with an ended context: %v", err)
-	}
-}
-
-func TestStore_memory(t *testing.T) {
-	testStore(t, NewMemoryStore(), func(s Store) Store { return s })
 }
 
 // faultyStore does what its fields say.

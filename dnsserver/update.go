@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -20,7 +19,7 @@ const maxKey = 1024
 // update is a change on its way to the one goroutine that makes changes.
 type update struct {
 	by   actor
-	make func(*draft) error // after an error nothing of it is kept
+	make func(*draft) error // after an error nothing of it is kept; may be called again, the last call counts
 	made []Change           // what that did to records
 	done chan error         // has room for the one result
 }
@@ -162,9 +161,10 @@ func (s *Server) changeAt(ctx context.Context, what, name string, change func(d 
 	return s.update(ctx, func(d *draft) error { return change(d, canonical) })
 }
 
-// update has the writer make a change. It is called once, with the state that
-// all changes before it left; what it reads there stays true until it is
-// stored. When update returns nil the change is durable and visible.
+// update has the writer make a change. It is called with the state that all
+// changes before it left; what it reads there stays true until it is stored.
+// With a shared store it may be called again, on a newer state, and the last
+// call counts. When update returns nil the change is durable and visible.
 func (s *Server) update(ctx context.Context, change func(*draft) error) error {
 	if s.view.Load() == nil {
 		return ErrStopped
@@ -204,17 +204,18 @@ func (s *Server) TXT(name string) ([]string, error) {
 	return v.values(z, canonical), nil
 }
 
-// load reads all that is kept and makes the first view. A record that the
-// configuration has no place for any more stays in the store, unanswered.
-func (s *Server) load(ctx context.Context) (*view, error) {
-	v := newView(s.zones)
+// read makes a view of all that is kept. A record that the configuration has no
+// place for stays in the store, unanswered.
+func (s *Server) read(ctx context.Context, zones map[string]*zone) (*view, error) {
+	v := newView(zones)
 	v.table.filling, v.documents.filling = true, true
+	var due expiries
 	limit := s.settings.Load().transferLog
 	err := s.store.Load(ctx, func(b Batch) error {
 		s.recall(v, b, limit)
 		v = v.loaded(b)
 		for _, c := range b.Changes {
-			s.expiries.add(c)
+			due.add(c)
 		}
 		return nil
 	})
@@ -227,8 +228,31 @@ func (s *Server) load(ctx context.Context) (*view, error) {
 			"count", len(v.parked), "example", display(key.name))
 		break
 	}
-	v, b := v.withSerials()
-	if !b.empty() {
+	s.expiries = due
+	return v, nil
+}
+
+// load reads all that is kept and makes the first view.
+func (s *Server) load(ctx context.Context) (*view, error) {
+	v, err := s.read(ctx, s.zones)
+	if err != nil {
+		return nil, err
+	}
+	var b Batch
+	if s.shared != nil {
+		err := s.shared.Turn(ctx, func(other Stored) {
+			v = v.followed(other.Batch)
+			for _, c := range other.Changes {
+				s.expiries.add(c)
+			}
+		}, func() Batch {
+			v, b = v.withSerials()
+			return b
+		})
+		if err != nil {
+			return nil, fmt.Errorf("store the serials: %w: %w", ErrStorage, err)
+		}
+	} else if v, b = v.withSerials(); !b.empty() {
 		if err := s.store.Apply(ctx, b); err != nil {
 			s.log.Error("serials cannot be stored; they will be with the next change", "error", err)
 			s.unsaved = b.Documents
@@ -255,6 +279,8 @@ func (s *Server) write() {
 			return
 		case u := <-s.updates:
 			s.commit(s.gather(u))
+		case <-s.wake():
+			s.catch()
 		case <-due:
 		}
 		stop()
@@ -292,86 +318,4 @@ func (s *Server) sweep() {
 			s.expiries.push(now+retrySweep, name)
 		}
 	}
-}
-
-// gather adds the changes that are waiting to the first one.
-func (s *Server) gather(first update) []update {
-	batch := []update{first}
-	for len(batch) < maxBatch {
-		select {
-		case u := <-s.updates:
-			batch = append(batch, u)
-		default:
-			return batch
-		}
-	}
-	return batch
-}
-
-// commit stores a batch, then shows it, then acknowledges it.
-func (s *Server) commit(batch []update) {
-	d := newDraft(s.view.Load())
-	var accepted []update
-	for _, u := range batch {
-		before := d.view
-		d.made = nil
-		if err := u.make(d); err != nil {
-			d.view = before
-			s.counters.refusedChanges.Add(1)
-			u.done <- err
-			continue
-		}
-		u.made = d.made
-		accepted = append(accepted, u)
-	}
-	var err error
-	if b := d.finish(); !b.empty() {
-		b.Documents = append(slices.Clip(s.unsaved), b.Documents...)
-		// A change that has begun is finished: no caller's context may undo a batch
-		// that others share.
-		if err = s.store.Apply(context.Background(), b); err != nil {
-			s.counters.storageFaults.Add(uint64(len(b.Changes)))
-			s.storageFault.Store(true)
-			s.log.Error("changes cannot be stored", "records", len(b.Changes), "documents", len(b.Documents), "error", err)
-			err = fmt.Errorf("%w, nothing was changed: %w; mend it and try again", ErrStorage, err)
-		} else {
-			s.remember(d, b, s.settings.Load().transferLog)
-			s.view.Store(d.view)
-			s.wakeFollowers(d)
-			s.unsaved = nil
-			s.storageFault.Store(false)
-			s.counters.changes.Add(uint64(len(b.Changes)))
-			for _, c := range b.Changes {
-				s.expiries.add(c)
-			}
-		}
-	}
-	for _, u := range accepted {
-		if err == nil {
-			s.history.add(u.by, u.made)
-		}
-		u.done <- err
-	}
-	if err == nil {
-		s.snapshot()
-	}
-}
-
-// snapshot gives a store that asks for it all that is kept, in the background:
-// the view does not change any more.
-func (s *Server) snapshot() {
-	snapshotter, ok := s.store.(Snapshotter)
-	if !ok {
-		return
-	}
-	write := snapshotter.Snapshot()
-	if write == nil {
-		return
-	}
-	v := s.view.Load()
-	s.running.Go(func() {
-		if err := write(v.content(s.stop)); err != nil && !errors.Is(err, ErrStopped) {
-			s.log.Error("no snapshot could be written; the log goes on", "error", err)
-		}
-	})
 }

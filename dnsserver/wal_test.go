@@ -37,30 +37,6 @@ func apply(t testing.TB, w *WAL, b Batch) {
 	}
 }
 
-func TestStore_wal(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "storage")
-	testStore(t, openWAL(t, path), func(s Store) Store {
-		closeWAL(t, s.(*WAL))
-		return openWAL(t, path)
-	})
-}
-
-// TestStore_walWithSnapshots takes a snapshot whenever it may, which must not
-// alter what any other store does.
-func TestStore_walWithSnapshots(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "storage")
-	open := func() Store {
-		w := openWAL(t, path)
-		w.minLog = 1
-		return w
-	}
-	testStore(t, open(), func(s Store) Store {
-		snapshotNow(t, s.(*WAL))
-		closeWAL(t, s.(*WAL))
-		return open()
-	})
-}
-
 // snapshotNow makes a snapshot of what the store would load, if it wants one.
 func snapshotNow(t testing.TB, w *WAL) bool {
 	t.Helper()

@@ -30,6 +30,9 @@ func TestExamples_validate(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, file := range examples {
+		if strings.HasPrefix(file, "../examples/delegation/") {
+			continue // needs other providers, in a test of its own
+		}
 		t.Run(strings.TrimPrefix(file, "../examples/"), func(t *testing.T) {
 			text, err := os.ReadFile(file)
 			if err != nil {

@@ -27,7 +27,7 @@ func manualFunction() pureFunction {
 		definition: function.Definition{
 			Summary: "A deployment as instructions for a person",
 			MarkdownDescription: "Writes in Markdown how a person does by hand what a `certificate_deployment` describes: the files, where they go, the commands of its target on its system, how to look at what is served, and the way back. " +
-				"The certificate is in the text; private keys and passwords never are. Terraform takes what is made from a resource with write-only arguments for sensitive; `nonsensitive` may be written around it.",
+				"The certificate is in the text, or that it has not been issued yet; private keys and passwords never are. Terraform takes what is made from a resource with write-only arguments for sensitive; `nonsensitive` may be written around it.",
 			Parameters: []function.Parameter{
 				function.DynamicParameter{
 					Name:                "deployment",
@@ -89,11 +89,11 @@ func manualText(ctx context.Context, given attr.Value, language string) (text st
 
 // manual is the deployment of a model as instructions are made from it.
 func (m *deploymentModel) manual(ctx context.Context) (deploy.Manual, error) {
-	material, err := deploy.ParseMaterial([]byte(m.Certificate.ValueString()), []byte(m.Chain.ValueString()), pki.Key{})
-	if err != nil {
-		return deploy.Manual{}, err
-	}
 	target, err := m.target(ctx)
+	if err != nil || m.Certificate.ValueString() == "" { // not issued yet
+		return deploy.Manual{Target: target}, err
+	}
+	material, err := deploy.ParseMaterial([]byte(m.Certificate.ValueString()), []byte(m.Chain.ValueString()), pki.Key{})
 	if err != nil {
 		return deploy.Manual{}, err
 	}

@@ -73,7 +73,10 @@ func TestAccManual_ofAnObject(t *testing.T) {
 		"a language that is none": {config: manual(`nginx = { fullchain_path = "/f.pem", private_key_path = "/k.key" }`, "fr"), wrong: "only in en and zh"},
 		"no target":               {config: manual("", "en"), wrong: "no target is configured"},
 		"no deployment at all":    {config: call(`manual_instructions("text", "en")`), wrong: "an object is wanted"},
-		"no certificate":          {config: call(`manual_instructions({ nginx = { fullchain_path = "/f.pem", private_key_path = "/k.key" } }, "en")`), wrong: "read the certificate"},
+		"no certificate yet": {
+			config: call(`manual_instructions({ nginx = { fullchain_path = "/f.pem", private_key_path = "/k.key" } }, "en")`), want: []string{"nothing to install yet", "steps for nginx"},
+		},
+		"what is no certificate": {config: call(`manual_instructions({ certificate_pem = "text", nginx = { fullchain_path = "/f.pem", private_key_path = "/k.key" } }, "en")`), wrong: "read the certificate"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()

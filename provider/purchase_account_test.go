@@ -1,8 +1,10 @@
 package provider_test
 
 import (
+	"encoding/pem"
 	"fmt"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 
 	"github.com/certiform/terraform-provider-certificate/internal/lab/tencentsim"
+	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
 
 // R3: the free product is applied for again, thirty days before, at no price.
@@ -76,6 +79,42 @@ func TestAccPurchase_importsAnSM2Pair(t *testing.T) {
 		resource.TestStep{Config: site.deployed(config), PlanOnly: true},
 	)
 	s.charged(0)
+}
+
+// Where somebody else made the signing key, nobody here can open the envelope of
+// the other one: the certificates are imported, and what is missing is said.
+func TestAccPurchase_importsAnSM2PairOfKeysElsewhere(t *testing.T) {
+	t.Parallel()
+	c := newBuyer(t, bought("www.sm2.test", "product = \"dnspod-sm2-ov\"\naccept_charges = true"))
+	key, err := pki.GenerateKey(pki.SM2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := pki.NewRequest(key, []string{"www.sm2.test"}, pki.Subject{}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	company, manager := c.Commercial.AddCompany("Example Ltd.", true)
+	id, err := c.Commercial.AddCertificate(tencentsim.Seed{
+		PID: sm2OV, Names: []string{"www.sm2.test"}, Company: company, Manager: manager, Remaining: 200 * wholeDay,
+		Request: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: request})),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := strings.Join(strings.Fields(strings.ReplaceAll(c.must(0, "import", www, "certificate:tencent/"+id), "│", "")), " ")
+	for _, want := range []string{"The encryption key of the pair stays at the CA", "The certificates were imported; renewing makes a pair whose keys are here."} {
+		if !strings.Contains(said, want) {
+			t.Errorf("no %q in %s", want, said)
+		}
+	}
+	shown := c.must(0, "state", "show", www)
+	if !strings.Contains(shown, "encryption_fullchain_pem") || strings.Contains(shown, "encryption_private_key_id") {
+		t.Errorf("want the encryption certificate and no key:\n%s", shown)
+	}
+	if ledger := c.Commercial.Ledger(); len(ledger) != 0 {
+		t.Errorf("charged %+v, want nothing", ledger)
+	}
 }
 
 func TestAccPurchase_accountsAreToldApart(t *testing.T) {

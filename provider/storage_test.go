@@ -9,8 +9,8 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/certiform/terraform-provider-certificate/dnsserver/postgres/postgrestest"
 	"github.com/certiform/terraform-provider-certificate/internal/custody"
-	"github.com/certiform/terraform-provider-certificate/internal/custody/postgrestest"
 	"github.com/certiform/terraform-provider-certificate/internal/lab"
 	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )

@@ -13,26 +13,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/certiform/terraform-provider-certificate/internal/lab"
+	"github.com/certiform/terraform-provider-certificate/internal/lab/port"
 )
-
-// newAddress is an address at which a solver can listen.
-func newAddress(t testing.TB) string {
-	t.Helper()
-	port, release, err := lab.ReservePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = release() })
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-}
 
 func newRecords(t testing.TB, kind string, domains ...string) []Record {
 	t.Helper()
@@ -49,12 +37,12 @@ func newRecords(t testing.TB, kind string, domains ...string) []Record {
 
 func newHTTP01(t testing.TB) *ListenSolver {
 	t.Helper()
-	return NewHTTPSolver(newAddress(t), slog.New(slog.DiscardHandler))
+	return NewHTTPSolver(port.Address(t), slog.New(slog.DiscardHandler))
 }
 
 func newTLSALPN01(t testing.TB) *ListenSolver {
 	t.Helper()
-	return NewTLSSolver(newAddress(t), slog.New(slog.DiscardHandler))
+	return NewTLSSolver(port.Address(t), slog.New(slog.DiscardHandler))
 }
 
 // fetch asks a server for the file of a record.
@@ -320,7 +308,7 @@ func TestListenSolver_sharedByManyOrders(t *testing.T) {
 func TestListenSolver_waitsForAnotherProcess(t *testing.T) {
 	t.Parallel()
 	waits := make(chan struct{}, 100)
-	address := newAddress(t)
+	address := port.Address(t)
 	other := NewHTTPSolver(address, slog.New(slog.DiscardHandler))
 	s := NewHTTPSolver(address, slog.New(tell{slog.DiscardHandler, "wait for the address", waits}))
 	records := newRecords(t, HTTP01, "a.test")

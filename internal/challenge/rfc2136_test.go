@@ -17,6 +17,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/certiform/terraform-provider-certificate/internal/challenge/bindtest"
+	"github.com/certiform/terraform-provider-certificate/internal/lab/port"
 )
 
 // newUpdater publishes at a server; settings change what is configured.
@@ -182,7 +183,7 @@ func TestUpdate_serversThatFail(t *testing.T) {
 		wantParts(t, p.Publish(t.Context(), "a.example.test", "value"), dns.RcodeToString[code], advice, p.server)
 	}
 	p := fakeUpdates(t, func(*dns.Msg) *dns.Msg { return nil })
-	p.server = newAddress(t)
+	p.server = port.Address(t)
 	wantParts(t, p.Publish(t.Context(), "a.example.test", "value"), p.server, "refused", "check validation.rfc2136.server")
 }
 

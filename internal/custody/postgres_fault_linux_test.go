@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/certiform/terraform-provider-certificate/dnsserver/postgres/postgrestest"
 	"github.com/certiform/terraform-provider-certificate/internal/custody"
-	"github.com/certiform/terraform-provider-certificate/internal/custody/postgrestest"
 )
 
 // childCounts adds one to a number many times, each time under a lock.

@@ -13,9 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/certiform/terraform-provider-certificate/dnsserver/postgres/postgrestest"
 	"github.com/certiform/terraform-provider-certificate/internal/custody"
 	"github.com/certiform/terraform-provider-certificate/internal/custody/custodytest"
-	"github.com/certiform/terraform-provider-certificate/internal/custody/postgrestest"
+	"github.com/certiform/terraform-provider-certificate/internal/lab/port"
 	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
@@ -132,7 +133,7 @@ func TestPostgres_wordsWhatIsWrong(t *testing.T) {
 		name, url string
 		hints     []string
 	}{
-		{"a server that is down", "postgres://user:hunter2@" + free(t) + "/certs", []string{`database "certs" at 127.0.0.1:`, "nothing was changed", "start it or make it reachable"}},
+		{"a server that is down", "postgres://user:hunter2@" + port.Address(t) + "/certs", []string{`database "certs" at 127.0.0.1:`, "nothing was changed", "start it or make it reachable"}},
 		{"a host that does not exist", "postgres://user:hunter2@nowhere.invalid/certs", []string{`database "certs" at nowhere.invalid:5432`, "nothing was changed"}},
 		{"a wrong password", "postgres://" + postgrestest.User + ":hunter2@" + s.Address() + "/" + name, []string{`refuses the user "storage"`, "check user and password"}},
 		{"no such database", s.URL("absent"), []string{`database "absent"`, "does not exist", "create it"}},
@@ -304,19 +305,6 @@ func openSchema(t *testing.T, address, schema string) *custody.Postgres {
 	}
 	t.Cleanup(store.Close)
 	return store
-}
-
-// free is an address on which nothing listens.
-func free(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return listener.Addr().String()
 }
 
 func databaseOf(address string) string { return address[strings.LastIndexByte(address, '/')+1:] }

@@ -3,7 +3,7 @@ package custody
 import (
 	"testing"
 
-	"github.com/certiform/terraform-provider-certificate/internal/custody/postgrestest"
+	"github.com/certiform/terraform-provider-certificate/dnsserver/postgres/postgrestest"
 	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 

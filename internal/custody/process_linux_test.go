@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/certiform/terraform-provider-certificate/dnsserver/postgres/postgrestest"
 	"github.com/certiform/terraform-provider-certificate/internal/custody"
 	"github.com/certiform/terraform-provider-certificate/internal/custody/custodytest"
-	"github.com/certiform/terraform-provider-certificate/internal/custody/postgrestest"
 	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 

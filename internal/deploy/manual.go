@@ -62,13 +62,18 @@ type manualPage struct {
 	Resident                     bool
 }
 
-// Markdown writes the instructions in a language of ManualLanguages.
+// Markdown writes the instructions in a language of ManualLanguages. Without a
+// certificate it writes that there is nothing to install yet.
 func (m Manual) Markdown(ctx context.Context, language string) (string, error) {
 	if !slices.Contains(ManualLanguages(), language) {
 		return "", fmt.Errorf("there are no instructions in %q, only in %s", language, strings.Join(ManualLanguages(), " and "))
 	}
+	texts, err := template.New("").Funcs(manualFunctions()).ParseFS(manualTexts, "manual/"+language+"/*.tmpl")
+	if err != nil {
+		return "", fmt.Errorf("read the instructions: %w", err)
+	}
 	if len(m.Material.Chain) == 0 {
-		return "", pki.ErrNoCertificate
+		return m.write(texts, "waiting", manualPage{Manual: m})
 	}
 	leaf := m.Material.Chain[0]
 	page := manualPage{
@@ -83,12 +88,12 @@ func (m Manual) Markdown(ctx context.Context, language string) (string, error) {
 		page.files(files.Slots())
 		page.commands(ctx, files)
 	}
-	texts, err := template.New("").Funcs(manualFunctions()).ParseFS(manualTexts, "manual/"+language+"/*.tmpl")
-	if err != nil {
-		return "", fmt.Errorf("read the instructions: %w", err)
-	}
+	return m.write(texts, m.Target.Name(), page)
+}
+
+func (m Manual) write(texts *template.Template, name string, page manualPage) (string, error) {
 	var text bytes.Buffer
-	if err := texts.ExecuteTemplate(&text, m.Target.Name()+".md.tmpl", page); err != nil {
+	if err := texts.ExecuteTemplate(&text, name+".md.tmpl", page); err != nil {
 		return "", fmt.Errorf("write the instructions for %s: %w", m.Target.Name(), err)
 	}
 	return tidyLines(text.String()), nil

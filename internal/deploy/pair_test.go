@@ -149,7 +149,7 @@ func (n *tlcpNginx) job(p sm2Pair) Job {
 }
 
 func (n *tlcpNginx) load() error {
-	config, err := loadTLCP(n.paths.FullchainPath, n.paths.PrivateKeyPath, n.paths.Encryption.FullchainPath, n.paths.Encryption.PrivateKeyPath)
+	config, err := deploytest.LoadTLCP(n.paths.FullchainPath, n.paths.PrivateKeyPath, n.paths.Encryption.FullchainPath, n.paths.Encryption.PrivateKeyPath)
 	if err != nil {
 		return err
 	}
@@ -158,20 +158,6 @@ func (n *tlcpNginx) load() error {
 	}
 	n.current.Store(config)
 	return nil
-}
-
-// loadTLCP reads the files of a pair as a server of TLCP does.
-func loadTLCP(fullchain, key, encryptionFullchain, encryptionKey string) (*gmtls.Config, error) {
-	signing, err := gmtls.LoadX509KeyPair(fullchain, key)
-	if err != nil {
-		return nil, err
-	}
-	encryption, err := gmtls.LoadX509KeyPair(encryptionFullchain, encryptionKey)
-	if err != nil {
-		return nil, err
-	}
-	signing.Certificate = signing.Certificate[:1]
-	return &gmtls.Config{GMSupport: gmtls.NewGMSupport(), Certificates: []gmtls.Certificate{signing, encryption}}, nil
 }
 
 func (n *tlcpNginx) Run(ctx context.Context, argv []string, stdin []byte) (transport.Output, error) {

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certiform/terraform-provider-certificate/internal/custody/postgrestest"
+	"github.com/certiform/terraform-provider-certificate/dnsserver/postgres/postgrestest"
 	"github.com/certiform/terraform-provider-certificate/internal/deploy/deploytest"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )

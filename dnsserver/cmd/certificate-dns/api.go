@@ -9,19 +9,22 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/certiform/terraform-provider-certificate/dnsserver/identity"
 )
 
 // api is the HTTP server of the API; without an api block it has none.
 type api struct {
 	server *http.Server
 	url    string
-	pair   *keyPair
+	pair   *keyPair   // nil: not from files
 	failed chan error // gets one error if serving ends by itself
 }
 
 // startAPI serves in the background, on the sockets that were inherited or else
 // on one that it opens.
-func startAPI(ctx context.Context, block *apiBlock, inherited []net.Listener, handler http.Handler, log *slog.Logger) (*api, error) {
+// The certificate is that of own, unless that is nil.
+func startAPI(ctx context.Context, block *apiBlock, inherited []net.Listener, handler http.Handler, own *identity.Keeper, log *slog.Logger) (*api, error) {
 	a := &api{failed: make(chan error, 1)}
 	if block == nil {
 		return a, nil
@@ -36,11 +39,16 @@ func startAPI(ctx context.Context, block *apiBlock, inherited []net.Listener, ha
 	}
 	scheme := "http"
 	if block.tls() {
-		var err error
-		if a.pair, err = openKeyPair(block.CertificateFile, block.KeyFile, log); err != nil {
-			return nil, err
+		a.server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+		if own != nil {
+			a.server.TLSConfig.GetCertificate = own.GetCertificate
+		} else {
+			var err error
+			if a.pair, err = openKeyPair(block.CertificateFile, block.KeyFile, log); err != nil {
+				return nil, err
+			}
+			a.server.TLSConfig.GetCertificate = a.pair.get
 		}
-		a.server.TLSConfig = &tls.Config{GetCertificate: a.pair.get, MinVersion: tls.VersionTLS12}
 		scheme = "https"
 	}
 	if len(inherited) == 0 {

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclparse"
 
 	"github.com/certiform/terraform-provider-certificate/dnsserver"
+	"github.com/certiform/terraform-provider-certificate/dnsserver/identity"
 	"github.com/certiform/terraform-provider-certificate/dnsserver/watch"
 )
 
@@ -23,7 +24,8 @@ type config struct {
 	api     *apiBlock // nil: no API
 	log     *logBlock // nil: text at level info
 	server  dnsserver.Config
-	watch   watch.Config // without endpoints: nothing is watched
+	watch   watch.Config    // without endpoints: nothing is watched
+	own     identity.Config // without names: the API has no certificate of its own
 }
 
 // file is the configuration file as it is written.
@@ -50,15 +52,16 @@ type file struct {
 }
 
 type apiBlock struct {
-	Listen          string    `hcl:"listen"`
-	CertificateFile string    `hcl:"certificate_file,optional"`
-	KeyFile         string    `hcl:"key_file,optional"`
-	InsecureHTTP    bool      `hcl:"insecure_http,optional"`
-	MetricsFrom     []string  `hcl:"metrics_from,optional"`
-	TrustedProxies  []string  `hcl:"trusted_proxies,optional"`
-	Body            hcl.Body  `hcl:",body"`
-	ListenRange     hcl.Range `hcl:"listen,attr_value_range"`
-	Range           hcl.Range `hcl:",def_range"`
+	Listen          string     `hcl:"listen"`
+	CertificateFile string     `hcl:"certificate_file,optional"`
+	KeyFile         string     `hcl:"key_file,optional"`
+	InsecureHTTP    bool       `hcl:"insecure_http,optional"`
+	ACME            *acmeBlock `hcl:"acme,block"`
+	MetricsFrom     []string   `hcl:"metrics_from,optional"`
+	TrustedProxies  []string   `hcl:"trusted_proxies,optional"`
+	Body            hcl.Body   `hcl:",body"`
+	ListenRange     hcl.Range  `hcl:"listen,attr_value_range"`
+	Range           hcl.Range  `hcl:",def_range"`
 }
 
 type zoneBlock struct {
@@ -83,6 +86,7 @@ type tokenBlock struct {
 	SHA256 string    `hcl:"sha256"`
 	Names  []string  `hcl:"names,optional"`
 	Rights []string  `hcl:"rights,optional"`
+	Types  []string  `hcl:"types,optional"`
 	Body   hcl.Body  `hcl:",body"`
 	Range  hcl.Range `hcl:",def_range"`
 }
@@ -104,6 +108,9 @@ func readConfig(path string) (config, error) {
 	}
 	conf := f.config()
 	problems := slices.Concat(f.checkListen(), f.checkAPI(), f.Log.check(), f.policy(&conf.server), f.keys(&conf.server), f.AcmeDNS.apply(&conf.server.Accounts), f.Watch.apply(&conf.watch))
+	if f.API != nil {
+		problems = append(problems, f.API.ACME.apply(&conf.own, f.Storage, conf.server.Zones)...)
+	}
 	for _, p := range conf.server.Problems() {
 		problems = append(problems, fmt.Errorf("%s: %w", f.place(p, src), p))
 	}
@@ -142,7 +149,7 @@ func (f *file) config() config {
 		})
 	}
 	for _, t := range f.Tokens {
-		conf.server.Tokens = append(conf.server.Tokens, dnsserver.Token{Name: t.Name, SHA256: t.SHA256, Names: t.Names, Rights: t.Rights})
+		conf.server.Tokens = append(conf.server.Tokens, dnsserver.Token{Name: t.Name, SHA256: t.SHA256, Names: t.Names, Rights: t.Rights, Types: t.Types})
 	}
 	return conf
 }
@@ -232,17 +239,22 @@ func (f *file) checkAPI() []error {
 		errs = append(errs, fmt.Errorf("%s: api: %q is not an IP address and port; write it like 127.0.0.1:8053", linePlace(a.ListenRange), a.Listen))
 	case !a.tls() && !addr.Addr().Unmap().IsLoopback() && !a.InsecureHTTP:
 		errs = append(errs, fmt.Errorf("%s: api: tokens would cross the network in the clear; set certificate_file and key_file, "+
-			"or listen on 127.0.0.1, or write insecure_http = true when something in front speaks TLS", linePlace(a.ListenRange)))
+			"or an acme block, or listen on 127.0.0.1, or write insecure_http = true when something in front speaks TLS", linePlace(a.ListenRange)))
 	}
 	if (a.CertificateFile == "") != (a.KeyFile == "") {
 		errs = append(errs, fmt.Errorf("%s: api: one of certificate_file and key_file is missing; set both, or neither", linePlace(a.Range)))
 	}
+	if a.ACME != nil && (a.CertificateFile != "" || a.KeyFile != "") {
+		errs = append(errs, fmt.Errorf("%s: api: the certificate comes from files or by acme, not both; remove certificate_file and key_file, or acme", linePlace(a.Range)))
+	}
 	if a.tls() && a.InsecureHTTP {
-		errs = append(errs, fmt.Errorf("%s: api: insecure_http contradicts certificate_file; remove one", linePlace(a.Range)))
+		errs = append(errs, fmt.Errorf("%s: api: insecure_http contradicts a certificate; remove one", linePlace(a.Range)))
 	}
 	return errs
 }
 
-func (a *apiBlock) tls() bool { return a.CertificateFile != "" && a.KeyFile != "" }
+func (a *apiBlock) tls() bool {
+	return a.ACME != nil || a.CertificateFile != "" && a.KeyFile != ""
+}
 
 func linePlace(r hcl.Range) string { return fmt.Sprintf("%s:%d", r.Filename, r.Start.Line) }

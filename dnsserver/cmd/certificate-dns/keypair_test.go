@@ -55,11 +55,11 @@ func TestServe_apiServesARenewedCertificate(t *testing.T) {
 		Listen: "127.0.0.1:0", CertificateFile: filepath.Join(dir, "tls.crt"), KeyFile: filepath.Join(dir, "tls.key"),
 	}
 	log := slog.New(slog.DiscardHandler)
-	if _, err := startAPI(t.Context(), block, nil, http.NotFoundHandler(), log); err == nil || !strings.Contains(err.Error(), "tls.crt") {
+	if _, err := startAPI(t.Context(), block, nil, http.NotFoundHandler(), nil, log); err == nil || !strings.Contains(err.Error(), "tls.crt") {
 		t.Errorf("without files: %v, want an error that names tls.crt", err)
 	}
 	writePair(t, block.CertificateFile, block.KeyFile, 1)
-	a, err := startAPI(t.Context(), block, nil, http.NotFoundHandler(), log)
+	a, err := startAPI(t.Context(), block, nil, http.NotFoundHandler(), nil, log)
 	if err != nil {
 		t.Fatal(err)
 	}

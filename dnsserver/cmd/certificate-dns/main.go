@@ -34,6 +34,8 @@ Usage:
   certificate-dns backup CONFIG FILE   write all that the storage keeps to a file
   certificate-dns restore CONFIG FILE  make the storage what a backup says
   certificate-dns recover CONFIG       keep what is readable of a damaged storage
+  certificate-dns import-acme-dns CONFIG SOURCE
+                                       take the accounts of an acme-dns over
   certificate-dns token                make a token, and the hash for the configuration
   certificate-dns version              print the version
 
@@ -85,13 +87,14 @@ type command struct {
 
 func commands() map[string]command {
 	return map[string]command{
-		"serve":   {serveUsage, 1, serve},
-		"check":   {checkUsage, 1, check},
-		"backup":  {backupUsage, 2, backup},
-		"restore": {restoreUsage, 2, restore},
-		"recover": {recoverUsage, 1, recoverStorage},
-		"token":   {tokenUsage, 0, printToken},
-		"version": {versionUsage, 0, printVersion},
+		"serve":           {serveUsage, 1, serve},
+		"check":           {checkUsage, 1, check},
+		"backup":          {backupUsage, 2, backup},
+		"restore":         {restoreUsage, 2, restore},
+		"recover":         {recoverUsage, 1, recoverStorage},
+		"import-acme-dns": {importUsage, 2, importAcmeDNS},
+		"token":           {tokenUsage, 0, printToken},
+		"version":         {versionUsage, 0, printVersion},
 	}
 }
 

@@ -47,6 +47,7 @@ func (s *service) keepFixed(next *config) {
 	keep("storage", s.conf.storage == next.storage, func() { next.storage = s.conf.storage })
 	keep("log.format", s.conf.log.format() == next.log.format(), func() {})
 	keep("api.listen", s.conf.api.address() == next.api.address(), func() { next.api = s.conf.api })
+	keep("api.acme", s.conf.own.Equal(next.own), func() { next.own = s.conf.own })
 	keep("query_log.entries", s.conf.server.QueryLog.Entries == next.server.QueryLog.Entries, func() {
 		next.server.QueryLog.Entries = s.conf.server.QueryLog.Entries
 	})
@@ -57,7 +58,7 @@ func (a *apiBlock) address() string {
 	if a == nil {
 		return ""
 	}
-	return fmt.Sprint(a.Listen, " ", a.tls())
+	return fmt.Sprint(a.Listen, " ", a.tls(), " ", a.ACME != nil)
 }
 
 // unjoin takes apart what errors.Join and several %w made.

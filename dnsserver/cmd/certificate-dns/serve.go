@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/certiform/terraform-provider-certificate/dnsserver"
+	"github.com/certiform/terraform-provider-certificate/dnsserver/identity"
 	"github.com/certiform/terraform-provider-certificate/dnsserver/systemd"
 	"github.com/certiform/terraform-provider-certificate/dnsserver/watch"
 )
@@ -27,13 +28,14 @@ type service struct {
 	conf    config // what is in force
 	server  *dnsserver.Server
 	api     *api
+	own     *identity.Keeper // nil: none
 	watcher *watch.Watcher
-	// watching ends with its context, and before the server, which keeps what
-	// people were told.
-	watching sync.WaitGroup
-	log      *slog.Logger
-	level    *slog.LevelVar
-	manager  systemd.Notifier
+	// beside ends with its context, and before the server, by which the watcher
+	// keeps what people were told and the keeper proves its names.
+	beside  sync.WaitGroup
+	log     *slog.Logger
+	level   *slog.LevelVar
+	manager systemd.Notifier
 }
 
 // serve runs the server until ctx ends, which is a clean end.
@@ -66,6 +68,13 @@ func (s *service) run(ctx context.Context, store dnsserver.Store) error {
 	s.conf.watch.Log = s.log
 	s.watcher = watch.New(s.conf.watch, s.server)
 	s.server.AddMetrics(s.watcher.WriteMetrics)
+	if len(s.conf.own.Names) > 0 {
+		s.conf.own.Log = s.log
+		if s.own, err = identity.Open(s.conf.own, s.server); err != nil {
+			return err
+		}
+		s.server.AddMetrics(s.own.WriteMetrics)
+	}
 	listeners, err := s.inherit()
 	if err != nil {
 		return err
@@ -73,12 +82,15 @@ func (s *service) run(ctx context.Context, store dnsserver.Store) error {
 	if err := s.server.Start(ctx, s.conf.listen...); err != nil {
 		return err
 	}
-	if s.api, err = startAPI(ctx, s.conf.api, listeners, s.server.Handler(), s.log); err != nil {
+	if s.api, err = startAPI(ctx, s.conf.api, listeners, s.server.Handler(), s.own, s.log); err != nil {
 		return errors.Join(err, s.shutDown(ctx))
 	}
-	watching, stop := context.WithCancel(ctx)
+	beside, stop := context.WithCancel(ctx)
 	defer stop()
-	s.watching.Go(func() { s.watcher.Run(watching) })
+	s.beside.Go(func() { s.watcher.Run(beside) })
+	if s.own != nil {
+		s.beside.Go(func() { s.own.Run(beside) })
+	}
 	s.log.Info("serving", "dns", s.server.Addrs(), "api", s.api.url)
 	s.tell(s.manager.Ready(s.status()))
 	for {
@@ -141,7 +153,7 @@ func (s *service) tell(err error) {
 // take too long: they are not a fault of the server.
 func (s *service) shutDown(ctx context.Context) error {
 	s.tell(s.manager.Stopping())
-	s.watching.Wait()
+	s.beside.Wait()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	apiErr := s.api.shutDown(ctx, s.log)

@@ -17,7 +17,8 @@ output "record" {
 #   Google   name = each.value.fqdn_dot, type = each.value.type, rrdatas = [each.value.value_dot]
 #   others   name = each.value.name or fqdn, content = each.value.value
 #
-# with for_each = certificate_delegation.shop.records.
+# with for_each = certificate_delegation.shop.records; examples/delegation has a
+# whole configuration for each.
 check "delegation" {
   assert {
     condition     = certificate_delegation.shop.verified

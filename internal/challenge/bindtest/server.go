@@ -9,17 +9,19 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/certiform/terraform-provider-certificate/internal/lab/port"
 )
 
 const (
@@ -68,9 +70,9 @@ func Run(tb testing.TB) *Server {
 			tb.Error(err)
 		}
 	})
-	// Between the choice and its use somebody else may take the port.
+	// Over UDP somebody else may take the port between the choice and its use.
 	for range 3 {
-		if err = s.start(program); err == nil {
+		if err = s.start(tb, program); err == nil {
 			return s
 		}
 	}
@@ -78,8 +80,8 @@ func Run(tb testing.TB) *Server {
 	return nil
 }
 
-func (s *Server) start(program string) error {
-	if err := s.pickPort(); err != nil {
+func (s *Server) start(tb testing.TB, program string) error {
+	if err := s.pickPort(tb); err != nil {
 		return err
 	}
 	for name, text := range map[string]string{"named.conf": s.configuration(), "zone": zoneFile} {
@@ -115,25 +117,17 @@ func (s *Server) start(program string) error {
 	return s.await()
 }
 
-// pickPort finds a port that is free over UDP and TCP.
-func (s *Server) pickPort() error {
+// pickPort reserves a port over TCP that is free over UDP.
+func (s *Server) pickPort(tb testing.TB) error {
 	for range 20 {
-		tcp, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		s.Address = tcp.Addr().String()
+		s.Address = port.Address(tb)
 		udp, err := net.ListenPacket("udp", s.Address)
-		_ = tcp.Close()
 		if err != nil {
 			continue
 		}
 		_ = udp.Close()
-		_, port, err := net.SplitHostPort(s.Address)
-		if err != nil {
-			return err
-		}
-		s.Port, err = strconv.Atoi(port)
+		at, err := netip.ParseAddrPort(s.Address)
+		s.Port = int(at.Port())
 		return err
 	}
 	return errors.New("found no port that is free over UDP and TCP")

@@ -81,15 +81,11 @@ func (i *IIS) Run(_ context.Context, argv []string, stdin []byte) (transport.Out
 	if len(argv) != 5 || argv[0] != "powershell.exe" || argv[3] != "-EncodedCommand" {
 		return transport.Output{}, fmt.Errorf("the fake of IIS runs PowerShell alone, not %q", argv)
 	}
-	encoded, err := base64.StdEncoding.DecodeString(argv[4])
+	script, err := decodeScript(argv[4])
 	if err != nil {
 		return transport.Output{}, err
 	}
-	units := make([]uint16, len(encoded)/2)
-	for n := range units {
-		units[n] = binary.LittleEndian.Uint16(encoded[2*n:])
-	}
-	name, _, _ := strings.Cut(string(utf16.Decode(units)), "\n")
+	name, _, _ := strings.Cut(script, "\n")
 	lines := strings.Split(string(stdin), "\r\n")
 	var call struct {
 		Site, Host, Password, Thumbprint string
@@ -146,4 +142,17 @@ func (i *IIS) Run(_ context.Context, argv []string, stdin []byte) (transport.Out
 	}
 	answer, err := json.Marshal(reply)
 	return transport.Output{Text: string(answer) + "\r\n"}, err
+}
+
+// decodeScript reads what -EncodedCommand takes.
+func decodeScript(encoded string) (string, error) {
+	raw, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		return "", err
+	}
+	units := make([]uint16, len(raw)/2)
+	for n := range units {
+		units[n] = binary.LittleEndian.Uint16(raw[2*n:])
+	}
+	return string(utf16.Decode(units)), nil
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/certiform/terraform-provider-certificate/internal/lab/port"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
 
@@ -48,21 +49,14 @@ func StartNginx(t testing.TB, chain []*x509.Certificate, key pki.Key, backend st
 		t.Fatal(err)
 	}
 	n.WritePair(t, chain, key)
-	var err error
-	for range 5 { // the port is free when the kernel picks it, and another process can be faster
-		n.Address = freeAddress(t)
-		n.WriteConfig(t, "")
-		if err = n.run("-t"); err != nil {
-			continue
-		}
-		if err = n.run(); err == nil {
-			t.Cleanup(func() { n.Stop(t) })
-			n.await(t)
-			return n
-		}
+	n.Address = port.Address(t)
+	n.WriteConfig(t, "")
+	if err := n.run(); err != nil {
+		t.Fatalf("start nginx: %v", err)
 	}
-	t.Fatalf("start nginx: %v", err)
-	return nil
+	t.Cleanup(func() { n.Stop(t) })
+	n.await(t)
+	return n
 }
 
 // WritePair writes the certificate files, past any deployment.
@@ -178,18 +172,6 @@ func (n *Nginx) await(t testing.TB) {
 }
 
 func wait() { <-time.After(10 * time.Millisecond) }
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return listener.Addr().String()
-}
 
 func write(t testing.TB, path string, data []byte, mode os.FileMode) {
 	t.Helper()

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/certiform/terraform-provider-certificate/internal/lab/port"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
 
@@ -76,31 +77,18 @@ func newServer(t testing.TB) *Server {
 	return s
 }
 
-// attempt starts a server on a free port, and again on another one when some
-// other process was faster.
-func (s *Server) attempt(t testing.TB, start func() error) {
-	t.Helper()
-	var err error
-	for range 5 {
-		s.Address = freeAddress(t)
-		if err = start(); err == nil {
-			serves(t, s.Address)
-			return
-		}
-	}
-	t.Fatal(err)
-}
-
 // StartApache starts an Apache httpd, or skips the test where there is none.
 func StartApache(t testing.TB, chain []*x509.Certificate, key pki.Key) *Server {
 	t.Helper()
 	need(t, "apache2", "apache2")
 	s := newServer(t)
 	s.writePair(t, chain, key)
-	s.attempt(t, func() error {
-		s.WriteApacheConfig(t, "")
-		return execute("apache2", "-f", s.Config, "-k", "start")
-	})
+	s.Address = port.Address(t)
+	s.WriteApacheConfig(t, "")
+	if err := execute("apache2", "-f", s.Config, "-k", "start"); err != nil {
+		t.Fatal(err)
+	}
+	serves(t, s.Address)
 	t.Cleanup(func() { s.Stop(t) })
 	return s
 }
@@ -137,10 +125,12 @@ func StartHAProxy(t testing.TB, chain []*x509.Certificate, key pki.Key) *Server 
 	s := newServer(t)
 	s.Socket = filepath.Join(filepath.Dir(s.Config), "admin.sock")
 	s.writePair(t, chain, key)
-	s.attempt(t, func() error {
-		s.WriteHAProxyConfig(t, "")
-		return execute("haproxy", "-W", "-D", "-f", s.Config, "-p", s.PIDFile)
-	})
+	s.Address = port.Address(t)
+	s.WriteHAProxyConfig(t, "")
+	if err := execute("haproxy", "-W", "-D", "-f", s.Config, "-p", s.PIDFile); err != nil {
+		t.Fatal(err)
+	}
+	serves(t, s.Address)
 	t.Cleanup(func() { s.Stop(t) })
 	return s
 }
@@ -182,7 +172,7 @@ func StartTomcat(t testing.TB, kind pki.KeystoreKind, chain []*x509.Certificate,
 	} else {
 		s.writePair(t, chain, key)
 	}
-	s.Address, s.Manager = freeAddress(t), "http://"+freeAddress(t)
+	s.Address, s.Manager = port.Address(t), "http://"+port.Address(t)
 	_, port, _ := net.SplitHostPort(s.Address)
 	_, managerPort, _ := net.SplitHostPort(s.Manager[len("http://"):])
 	write(t, filepath.Join(base, "conf", "server.xml"), fmt.Appendf(nil, `<Server port="-1">
@@ -220,7 +210,7 @@ func StartJetty(t testing.TB, kind pki.KeystoreKind, chain []*x509.Certificate, 
 	s := newServer(t)
 	base := filepath.Dir(s.Config)
 	s.WriteKeystore(t, kind, pki.KeystoreEntry{Alias: "jetty", Key: key, Chain: chain})
-	s.Address = freeAddress(t)
+	s.Address = port.Address(t)
 	host, port, _ := net.SplitHostPort(s.Address)
 	if err := os.Mkdir(filepath.Join(base, "etc"), 0o755); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/certiform/terraform-provider-certificate/internal/lab/port"
 	"github.com/certiform/terraform-provider-certificate/internal/pki"
 )
 
@@ -28,7 +29,7 @@ func rooted(t testing.TB) {
 // plain starts a server that answers in clear text, and sets its address.
 func (s *Server) plain(t testing.TB, argv func(address string) []string) {
 	t.Helper()
-	s.Address = freeAddress(t)
+	s.Address = port.Address(t)
 	launch(t, filepath.Dir(s.Config), nil, argv(s.Address)...)
 	answers(t, s.Address)
 }
@@ -121,7 +122,7 @@ passdb {
 }
 `, directory, s.Path("fullchain.pem"), s.Path("key.pem"))
 	for protocol, service := range map[string]string{"imap": "imap-login", "pop3": "pop3-login", "lmtp": "lmtp", "sieve": "managesieve-login"} {
-		addresses[protocol] = freeAddress(t)
+		addresses[protocol] = port.Address(t)
 		_, port, err := net.SplitHostPort(addresses[protocol])
 		if err != nil {
 			t.Fatal(err)

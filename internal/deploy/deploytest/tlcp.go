@@ -32,3 +32,17 @@ func ServeTLCP(t testing.TB, config func() *gmtls.Config) string {
 	}()
 	return listener.Addr().String()
 }
+
+// LoadTLCP reads the files of a pair as a server of TLCP does.
+func LoadTLCP(fullchain, key, encryptionFullchain, encryptionKey string) (*gmtls.Config, error) {
+	signing, err := gmtls.LoadX509KeyPair(fullchain, key)
+	if err != nil {
+		return nil, err
+	}
+	encryption, err := gmtls.LoadX509KeyPair(encryptionFullchain, encryptionKey)
+	if err != nil {
+		return nil, err
+	}
+	signing.Certificate = signing.Certificate[:1]
+	return &gmtls.Config{GMSupport: gmtls.NewGMSupport(), Certificates: []gmtls.Certificate{signing, encryption}}, nil
+}

@@ -68,6 +68,7 @@ type Seed struct {
 	Manager   int64
 	Remaining time.Duration // until its end
 	Years     uint64        // of the service; 0 means 1
+	Request   string        // made elsewhere, PEM; empty: the CA has made the key
 }
 
 // AddCertificate gives the account an issued certificate, and returns its id.
@@ -92,7 +93,11 @@ func (s *Simulator) AddCertificate(seed Seed) (string, error) {
 	if p.sm2 {
 		algorithm = "SM2"
 	}
-	if err := c.makeRequest(algorithm, defaultParameter(algorithm)); err != nil {
+	request := func() error { return c.makeRequest(algorithm, defaultParameter(algorithm)) }
+	if seed.Request != "" {
+		request = func() error { return s.takeRequest(c, seed.Request) }
+	}
+	if err := request(); err != nil {
 		return "", err
 	}
 	s.subscribe(c, max(seed.Years, 1))

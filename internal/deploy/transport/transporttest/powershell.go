@@ -30,9 +30,9 @@ type PowerShell struct {
 	Programs Programs
 }
 
-// Programs stand for those of Windows: what one says and its exit code. Where
-// there are none, those of this machine are run.
-type Programs func(argv []string) (text string, code int)
+// Programs stand for those of Windows: what one says to its input, and its exit
+// code. Where there are none, those of this machine are run.
+type Programs func(argv []string, stdin []byte) (text string, code int)
 
 // maxCommandLine is what cmd.exe takes.
 const maxCommandLine = 8191
@@ -292,7 +292,7 @@ func (p PowerShell) run(call told, stdin []byte, begin func(process int)) (map[s
 	arguments := takeApart(call.Arguments)
 	if p.Programs != nil {
 		begin(os.Getpid())
-		text, code := p.Programs(append([]string{call.File}, arguments...))
+		text, code := p.Programs(append([]string{call.File}, arguments...), stdin)
 		return map[string]any{"code": code}, []byte(text), nil
 	}
 	for i, argument := range arguments {

@@ -37,10 +37,12 @@ const (
 // Server is a PostgreSQL server. Its methods are not safe for concurrent use,
 // but for Database, URL and Query.
 type Server struct {
-	programs, folder, port string
-	settings               []string
-	process                *os.Process
-	ended                  chan error
+	programs, folder string
+	port             int
+	release          func() error // gives up the port
+	settings         []string
+	process          *os.Process
+	ended            chan error
 }
 
 // Start makes a new server and starts it. Settings, such as "fsync=on", win
@@ -61,16 +63,13 @@ func Start(settings ...string) (_ *Server, err error) {
 	if err := s.initialize(); err != nil {
 		return nil, err
 	}
-	// Between the choice and its use somebody else may take the port.
-	for range 3 {
-		if s.port, err = freePort(); err != nil {
-			return nil, err
-		}
-		if err = s.Resume(); err == nil {
-			return s, nil
-		}
+	if s.port, s.release, err = reserve(); err != nil {
+		return nil, err
 	}
-	return nil, err
+	if err := s.Resume(); err != nil {
+		return nil, errors.Join(err, s.release())
+	}
+	return s, nil
 }
 
 // Run starts a server that ends with the test. Without PostgreSQL the test is
@@ -137,7 +136,7 @@ func (s *Server) URL(database string) string {
 }
 
 // Address is host:port of the server.
-func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", s.port) }
+func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
 
 // Query runs a statement as superuser in the database "postgres".
 func (s *Server) Query(tb testing.TB, statement string, arguments ...any) (rows [][]any) {
@@ -180,7 +179,7 @@ func (s *Server) Resume() error {
 	defer func() { _ = log.Close() }()
 	arguments := []string{"-D", s.data()}
 	for _, setting := range append([]string{
-		"listen_addresses=127.0.0.1", "port=" + s.port, "unix_socket_directories=", "max_connections=200", "shared_buffers=16MB",
+		"listen_addresses=127.0.0.1", "port=" + strconv.Itoa(s.port), "unix_socket_directories=", "max_connections=200", "shared_buffers=16MB",
 		"fsync=off", "full_page_writes=off", "autovacuum=off", "logging_collector=off",
 	}, s.settings...) {
 		arguments = append(arguments, "-c", setting)
@@ -209,7 +208,7 @@ func (s *Server) Resume() error {
 
 // Close ends the server and removes its folder.
 func (s *Server) Close() error {
-	return errors.Join(s.end(syscall.SIGINT), os.RemoveAll(s.folder))
+	return errors.Join(s.end(syscall.SIGINT), s.release(), os.RemoveAll(s.folder))
 }
 
 // await waits until the server answers.
@@ -319,13 +318,4 @@ func programs() (string, error) {
 		return "", ErrMissing
 	}
 	return filepath.Dir(found[len(found)-1]), nil
-}
-
-func freePort() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	return port, errors.Join(err, listener.Close())
 }

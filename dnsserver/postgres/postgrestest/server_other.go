@@ -1,15 +1,16 @@
-//go:build !linux
+//go:build unix && !linux
 
-package lab
+package postgrestest
 
 import (
 	"errors"
 	"net"
+	"syscall"
 )
 
-// ReservePort picks a port that was free a moment ago and hopes that nobody
-// takes it.
-func ReservePort() (port int, release func() error, err error) {
+// reserve picks a port that was free a moment ago and hopes that nobody takes
+// it.
+func reserve() (port int, release func() error, err error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, nil, err
@@ -20,3 +21,6 @@ func ReservePort() (port int, release func() error, err error) {
 	}
 	return address.Port, func() error { return nil }, listener.Close()
 }
+
+// tie does nothing here: a server outlives tests that were killed.
+func tie(*syscall.SysProcAttr) {}

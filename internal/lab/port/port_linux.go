@@ -1,4 +1,4 @@
-package lab
+package port
 
 import (
 	"errors"
@@ -7,11 +7,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ReservePort has the kernel pick a port of 127.0.0.1 and keeps it from handing
+// Reserve has the kernel pick a port of 127.0.0.1 and keeps it from handing
 // it to anybody until release, but lets a program that names the port listen
 // there: of two sockets that allow it, one may listen as long as the other only
 // has the address.
-func ReservePort() (port int, release func() error, err error) {
+func Reserve() (port int, release func() error, err error) {
 	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return 0, nil, fmt.Errorf("open a socket: %w", err)

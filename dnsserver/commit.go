@@ -1,0 +1,126 @@
+package dnsserver
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// gather adds the changes that are waiting to the first one.
+func (s *Server) gather(first update) []update {
+	batch := []update{first}
+	for len(batch) < maxBatch {
+		select {
+		case u := <-s.updates:
+			batch = append(batch, u)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// trial is what became of a batch of updates on the newest view.
+type trial struct {
+	draft    *draft
+	accepted []update
+	refused  []refusedUpdate
+	batch    Batch // what is to be stored
+}
+
+type refusedUpdate struct {
+	update update
+	err    error
+}
+
+// try makes updates on the newest view. It may be done again on a newer one.
+func (s *Server) try(batch []update) trial {
+	t := trial{draft: newDraft(s.view.Load())}
+	d := t.draft
+	for _, u := range batch {
+		before := d.view
+		d.made = nil
+		if err := u.make(d); err != nil {
+			d.view = before
+			t.refused = append(t.refused, refusedUpdate{u, err})
+			continue
+		}
+		u.made = d.made
+		t.accepted = append(t.accepted, u)
+	}
+	if t.batch = d.finish(); !t.batch.empty() {
+		t.batch.Documents = append(slices.Clip(s.unsaved), t.batch.Documents...)
+	}
+	return t
+}
+
+// commit stores a batch, then shows it, then acknowledges it.
+func (s *Server) commit(batch []update) {
+	t := trial{accepted: batch} // what there is when the store has not even a turn for it
+	err := s.turn(func() Batch {
+		t = s.try(batch)
+		return t.batch
+	})
+	switch {
+	case err != nil:
+		err = s.notStored(t, err)
+	case !t.batch.empty():
+		s.show(t.draft, t.batch)
+		s.unsaved = nil
+		s.storageFault.Store(false)
+		s.counters.changes.Add(uint64(len(t.batch.Changes)))
+		s.stored(t.draft.old, t.batch)
+	}
+	for _, r := range t.refused {
+		s.counters.refusedChanges.Add(1)
+		r.update.done <- r.err
+	}
+	for _, u := range t.accepted {
+		if err == nil {
+			s.history.add(u.by, u.made)
+		}
+		u.done <- err
+	}
+	if err == nil {
+		s.snapshot()
+	}
+}
+
+// show puts a view that is stored in the place of the one before, and tells the
+// secondaries.
+func (s *Server) show(d *draft, b Batch) {
+	s.remember(d, b, s.settings.Load().transferLog)
+	s.view.Store(d.view)
+	s.wakeFollowers(d)
+}
+
+// notStored says that a batch is not stored, or that nobody knows.
+func (s *Server) notStored(t trial, err error) error {
+	s.counters.storageFaults.Add(uint64(max(len(t.batch.Changes), 1)))
+	if !s.storageFault.Swap(true) || s.shared == nil {
+		s.log.Error("changes cannot be stored", "records", len(t.batch.Changes), "documents", len(t.batch.Documents), "error", err)
+	}
+	if errors.Is(err, ErrUnsure) {
+		return fmt.Errorf("%w: %w; make the change again, which is safe", ErrStorage, err)
+	}
+	return fmt.Errorf("%w, nothing was changed: %w; mend it and try again", ErrStorage, err)
+}
+
+// snapshot gives a store that asks for it all that is kept, in the background:
+// the view does not change any more.
+func (s *Server) snapshot() {
+	snapshotter, ok := s.store.(Snapshotter)
+	if !ok {
+		return
+	}
+	write := snapshotter.Snapshot()
+	if write == nil {
+		return
+	}
+	v := s.view.Load()
+	s.running.Go(func() {
+		if err := write(v.content(s.stop)); err != nil && !errors.Is(err, ErrStopped) {
+			s.log.Error("no snapshot could be written; the log goes on", "error", err)
+		}
+	})
+}

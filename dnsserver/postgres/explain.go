@@ -1,0 +1,117 @@
+package postgres
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/certiform/terraform-provider-certificate/dnsserver"
+)
+
+// What can be wrong with the database. The text that wraps them says what to do.
+var (
+	errAway     = errors.New("the database is away") // it may be back any time
+	errNoSchema = errors.New("the schema does not exist and could not be created")
+	errNewer    = errors.New("a newer version keeps its data there")
+	errSameName = errors.New("another server has this name")
+	errRolled   = errors.New("the server rolled the transaction back")
+	errEnough   = errors.New("enough") // stops a reader
+	errDamaged  = errors.New("the database holds what cannot be read")
+)
+
+// explain says what an error means for the store and what to do about it. It
+// passes the driver's error on as text only: its types hold the password.
+func (s *Store) explain(err error) error {
+	var connect *pgconn.ConnectError
+	var said *pgconn.PgError
+	for _, own := range []error{dnsserver.ErrGap, dnsserver.ErrUnsure, errAway, errNewer, errSameName, errDamaged, context.Canceled} {
+		if errors.Is(err, own) {
+			return err
+		}
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &said):
+		what, todo := s.answered(err, said)
+		if operatorIntervened(said.Code) || said.Code == "53300" || said.Code == "25006" {
+			return s.isAway(what, todo, said)
+		}
+		return fmt.Errorf("the %s %s: %s (%s)", s.target, what, todo, s.redact(said))
+	case errors.As(err, &connect):
+		return s.isAway("cannot be reached", unreachable(err), connect.Unwrap())
+	default:
+		return s.isAway("does not answer", "see what its server and the network do", err)
+	}
+}
+
+func (s *Store) isAway(what, todo string, err error) error {
+	return fmt.Errorf("%w: the %s %s: %s (%s)", errAway, s.target, what, todo, s.redact(err))
+}
+
+// unreachable is what to do where there was no answer.
+func unreachable(err error) string {
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &certificate):
+		return "give the CA of the server's certificate as sslrootcert=/path/ca.pem in storage.postgres.url, " +
+			"or sslmode=require to encrypt without proof of who answers"
+	case strings.Contains(err.Error(), "refused TLS"):
+		return "switch TLS on at the server, or write sslmode=disable in storage.postgres.url where nobody can listen"
+	default:
+		return "start it or make it reachable, or correct storage.postgres.url"
+	}
+}
+
+// answered is what the server's error means and what to do about it. The codes
+// are those of PostgreSQL's documentation, appendix A.
+func (s *Store) answered(err error, said *pgconn.PgError) (what, todo string) {
+	user, database := s.config.User, s.config.Database
+	quote := func(name string) string { return pgx.Identifier{name}.Sanitize() }
+	switch code := said.Code; {
+	case code == "28P01", code == "28000":
+		return fmt.Sprintf("refuses the user %q", user), "check user and password in storage.postgres.url, and the server's pg_hba.conf"
+	case code == "3D000":
+		return "does not exist", "create it, or correct its name in storage.postgres.url"
+	case code == "42501" && errors.Is(err, errNoSchema):
+		return fmt.Sprintf("does not let %q create the schema %q", user, s.schema),
+			fmt.Sprintf("have its owner run CREATE SCHEMA %s AUTHORIZATION %s", quote(s.schema), quote(user))
+	case code == "42501" && strings.Contains(said.Message, "for database"):
+		return fmt.Sprintf("does not let %q in", user), fmt.Sprintf("have its owner run GRANT CONNECT ON DATABASE %s TO %s", quote(database), quote(user))
+	case code == "42501":
+		return fmt.Sprintf("does not let %q use its tables", user),
+			fmt.Sprintf("have its owner run ALTER SCHEMA %s OWNER TO %s, and the same for its tables", quote(s.schema), quote(user))
+	case code == "25006":
+		return "is read-only", "give the primary server in storage.postgres.url (target_session_attrs=read-write finds it among several)"
+	case code == "53300":
+		return "has no connection left", "raise its max_connections: each server takes two"
+	case code == "53100":
+		return "has no room on its disk", "make room"
+	case operatorIntervened(code):
+		return "is starting, stopping or was told to end the connection", "wait until it is back"
+	default:
+		return "refused the statement", "mend what it says"
+	}
+}
+
+// operatorIntervened knows the codes with which a server that stops, crashed or
+// was told to end a session ends it.
+func operatorIntervened(code string) bool {
+	return code == "57P01" || code == "57P02" || code == "57P03" || code == "57P05" || code == "25P03"
+}
+
+// passing reports whether an attempt failed for a reason that another one, on a
+// new connection, may not meet.
+func passing(err error) bool {
+	var said *pgconn.PgError
+	if errors.As(err, &said) {
+		// A deadlock, a serialization failure, or a plan that a migration made stale.
+		return operatorIntervened(said.Code) || said.Code == "40P01" || said.Code == "40001" || said.Code == "0A000"
+	}
+	return !errors.Is(err, dnsserver.ErrGap) && !errors.Is(err, context.Canceled)
+}
