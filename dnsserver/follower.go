@@ -27,14 +27,6 @@ const (
 	notifyTries   = 5 // RFC 1996 §3.6
 )
 
-// Lag is a secondary that does not have a change.
-type Lag struct {
-	Secondary string `json:"secondary"`         // its name
-	Address   string `json:"address"`           // where it is asked
-	Serial    uint32 `json:"serial,omitempty"`  // that it answers with; 0 when it has not answered
-	Problem   string `json:"problem,omitempty"` // why it cannot be asked, or be told
-}
-
 // follower tells one secondary of one zone's changes, and knows how far it is.
 type follower struct {
 	apex string

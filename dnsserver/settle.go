@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/certiform/terraform-provider-certificate/dnsserver/client"
 	"github.com/certiform/terraform-provider-certificate/dnsserver/metric"
 )
 
@@ -106,7 +107,7 @@ func (s *Server) Serial(name string) (zone string, serial uint32, err error) {
 // Settled waits until every secondary of a zone answers with this serial or a
 // later one. When ctx ends first it returns those that do not, and ctx's error.
 // A zone without secondaries is settled.
-func (s *Server) Settled(ctx context.Context, zone string, serial uint32) ([]Lag, error) {
+func (s *Server) Settled(ctx context.Context, zone string, serial uint32) ([]client.Lag, error) {
 	apex, err := canonicalName(zone)
 	if err != nil {
 		return nil, fmt.Errorf("wait for the secondaries: %w", err)
@@ -137,14 +138,14 @@ func (f *follower) await(ctx context.Context, serial uint32) error {
 }
 
 // lagging are those that do not have a serial.
-func lagging(all []*follower, serial uint32) []Lag {
-	var lags []Lag
+func lagging(all []*follower, serial uint32) []client.Lag {
+	var lags []client.Lag
 	for _, f := range all {
 		seen, problem, _ := f.state()
 		if has(seen, serial) {
 			continue
 		}
-		l := Lag{Secondary: f.name, Address: f.address.String(), Serial: seen}
+		l := client.Lag{Secondary: f.name, Address: f.address.String(), Serial: seen}
 		if problem != nil {
 			l.Problem = problem.Error()
 		}
