@@ -42,31 +42,61 @@ const maxBody = 6*maxSet + 1024
 // sets the timeouts, and serves TLS wherever others could listen.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/healthz", s.handleHealth)
-	mux.HandleFunc("/readyz", s.handleReady)
-	mux.HandleFunc("/metrics", s.handleMetrics)
-	mux.HandleFunc("/v1/queries", s.handleEvents)
-	mux.HandleFunc("/v1/status", s.handleStatus)
-	mux.HandleFunc("/v1/settled/{name}", s.handleSettled)
-	mux.HandleFunc("/v1/delegations", s.handleDelegations)
-	mux.HandleFunc("/v1/delegations/{domain}", s.handleDelegation)
-	mux.HandleFunc("/v1/delegations/{domain}/check", s.handleCheck)
-	mux.HandleFunc("/v1/delegations/{domain}/rotate", s.handleRotate)
-	mux.HandleFunc("/v1/accounts", s.handleAccounts)
-	mux.HandleFunc("/v1/accounts/{username}", s.handleAccount)
-	mux.HandleFunc("/v1/accounts/{username}/rotate", s.handleAccountRotate)
-	mux.HandleFunc("/register", s.handleAcmeRegister)
-	mux.HandleFunc("/update", s.handleAcmeUpdate)
-	mux.HandleFunc("/health", s.handleAcmeHealth)
-	mux.HandleFunc("/v1/records", s.handleRecordList)
-	mux.HandleFunc("/v1/records/{name}", s.handleRecords)
-	mux.HandleFunc("/v1/txt/{name}", s.handle(txtRecords(s)))
-	mux.HandleFunc("/v1/cname/{name}", s.handle(aliases(s)))
+	for _, r := range s.routes() {
+		mux.HandleFunc(r.pattern, r.handle)
+	}
 	s.addPages(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "there is nothing here; the API is at /v1/txt/{name} and /v1/cname/{name}")
 	})
 	return mux
+}
+
+// route is a path of the API. Each is in the description too.
+type route struct {
+	pattern string
+	handle  http.HandlerFunc
+}
+
+func (s *Server) routes() []route {
+	return []route{
+		{"/healthz", s.handleHealth},
+		{"/readyz", s.handleReady},
+		{"/metrics", s.handleMetrics},
+		{"/v1/queries", s.handleEvents},
+		{"/v1/status", s.handleStatus},
+		{"/v1/settled/{name}", s.handleSettled},
+		{"/v1/delegations", s.handleDelegations},
+		{"/v1/delegations/{domain}", s.handleDelegation},
+		{"/v1/delegations/{domain}/check", s.handleCheck},
+		{"/v1/delegations/{domain}/rotate", s.handleRotate},
+		{"/v1/accounts", s.handleAccounts},
+		{"/v1/accounts/{username}", s.handleAccount},
+		{"/v1/accounts/{username}/rotate", s.handleAccountRotate},
+		{"/register", s.handleAcmeRegister},
+		{"/update", s.handleAcmeUpdate},
+		{"/health", s.handleAcmeHealth},
+		{"/v1/records", s.handleRecordList},
+		{"/v1/records/{name}", s.handleRecords},
+		{"/v1/txt/{name}", s.handle(txtRecords(s))},
+		{"/v1/cname/{name}", s.handle(aliases(s))},
+		{"/v1/openapi.json", handleDescription},
+	}
+}
+
+// handleDescription serves the description of the API, for everybody.
+func handleDescription(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		refuseMethod(w, r, "GET, HEAD")
+		return
+	}
+	text, err := pageFiles.ReadFile("web/openapi.json")
+	if err != nil {
+		refuse(w, http.StatusInternalServerError, "the description is not in this build; report this")
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(text) // a client that went away is no concern of the server's
 }
 
 func (s *Server) handleHealth(w http.ResponseWriter, r *http.Request) {
@@ -151,9 +181,8 @@ func (s *Server) serveRecords(w http.ResponseWriter, r *http.Request, kind recor
 }
 
 // admit authenticates a request for a name and authorises it, and returns it
-// with a bounded body and with who changes what; or refuses and returns nil.
+// with who changes what; or refuses and returns nil.
 func (s *Server) admit(w http.ResponseWriter, r *http.Request) (admitted *http.Request, who *token, name string) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	who, ok := s.bearer(w, r)
 	if !ok {
 		return nil, nil, ""
@@ -206,7 +235,7 @@ func (s *Server) handleGet(w http.ResponseWriter, name string, kind records) {
 
 func (s *Server) handlePut(w http.ResponseWriter, r *http.Request, who *token, name string, kind records) {
 	var given client.PutRequest
-	if !readJSON(w, r, &given) {
+	if !readJSON(w, r, &given, `{"value":"…"}`) {
 		return
 	}
 	if given.Value == "" {

@@ -2,10 +2,8 @@ package dnsserver
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -97,27 +95,13 @@ func (s *Server) listAccounts(w http.ResponseWriter, r *http.Request, right stri
 	replyJSON(w, http.StatusOK, reply)
 }
 
-// readBody reads a JSON body of known fields, or refuses.
-func readBody(w http.ResponseWriter, r *http.Request, into any) bool {
-	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
-	decoder.DisallowUnknownFields()
-	err := decoder.Decode(into)
-	if err == nil {
-		if _, err = decoder.Token(); errors.Is(err, io.EOF) {
-			return true
-		}
-	}
-	refuse(w, http.StatusBadRequest, "the body is not the JSON expected: {\"domain\":\"www.example.com\"} and, if wanted, subdomain, zone and allow_from")
-	return false
-}
-
 func (s *Server) registerDomain(w http.ResponseWriter, r *http.Request) {
 	who, ok := s.bearerFor(w, r, rightRegister)
 	if !ok {
 		return
 	}
 	var body client.Registration
-	if !readBody(w, r, &body) {
+	if !readJSON(w, r, &body, `{"domain":"www.example.com"} and, if wanted, subdomain, zone and allow_from`) {
 		return
 	}
 	n, err := s.registration(body)

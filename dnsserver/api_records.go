@@ -149,7 +149,7 @@ func mayChange(w http.ResponseWriter, who *token, rrtype uint16) bool {
 
 func (s *Server) putRecord(w http.ResponseWriter, r *http.Request, who *token, name string) {
 	var given client.Record
-	if !readJSON(w, r, &given) {
+	if !readJSON(w, r, &given, `{"type":"A","value":"192.0.2.1"} and, if wanted, ttl and expires_at`) {
 		return
 	}
 	rrtype, ok := typeOf(w, who, given.Type)
@@ -261,9 +261,10 @@ func (v *view) namesAfter(after string, limit int, keep func(name string) bool) 
 	return names, more
 }
 
-// readJSON reads the body of a request into what into points to, or refuses.
-func readJSON(w http.ResponseWriter, r *http.Request, into any) bool {
-	text, err := io.ReadAll(r.Body)
+// readJSON reads the body of a request into what into points to, or refuses and
+// says what is wanted.
+func readJSON(w http.ResponseWriter, r *http.Request, into any, wanted string) bool {
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
@@ -279,7 +280,7 @@ func readJSON(w http.ResponseWriter, r *http.Request, into any) bool {
 	decoder := json.NewDecoder(strings.NewReader(string(text)))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(into); err != nil {
-		refuse(w, http.StatusBadRequest, fmt.Sprintf("the body is not the JSON expected: %v", err))
+		refuse(w, http.StatusBadRequest, fmt.Sprintf("the body is not the JSON expected: %v; send %s", err, wanted))
 		return false
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {

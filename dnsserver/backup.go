@@ -114,6 +114,58 @@ func Restore(ctx context.Context, path, file string) (kept string, err error) {
 	})
 }
 
+// BackupStore is Backup of any store.
+func BackupStore(ctx context.Context, s Store, out io.Writer) error {
+	if _, err := writeFrames(out, batches(func(each func(Batch) error) error { return s.Load(ctx, each) })); err != nil {
+		return fmt.Errorf("back up the storage: %w", err)
+	}
+	return nil
+}
+
+// Replacer is a Store of which all that it keeps can be exchanged at once.
+type Replacer interface {
+	// Replace exchanges all that is kept for what fresh makes of it, or leaves it
+	// as it is. What fresh returns reads old to its end before it yields anything.
+	Replace(ctx context.Context, fresh func(old iter.Seq2[Batch, error]) iter.Seq2[Batch, error]) error
+}
+
+// RestoreStore is Restore into any store that can be replaced, from a Backup of
+// any store. It writes a backup of what was there to before, and reports whether
+// there was anything.
+func RestoreStore(ctx context.Context, s Replacer, file string, before io.Writer) (had bool, err error) {
+	var serials Batch
+	open := func() (io.ReadCloser, error) { return os.Open(file) }
+	note := func(b Batch) { serials.Documents = append(serials.Documents, serialsOf(b)...) }
+	whole := func(b Batch) error { note(b); return nil }
+	if err := walkSnapshot(ctx, file, open, whole); err != nil { // before anything is changed
+		return false, fmt.Errorf("read the backup: %w", err)
+	}
+	err = s.Replace(ctx, func(old iter.Seq2[Batch, error]) iter.Seq2[Batch, error] {
+		return batches(func(each func(Batch) error) error {
+			_, err := writeFrames(before, func(yield func(Batch, error) bool) {
+				for b, err := range old {
+					had = true
+					note(b)
+					if !yield(b, err) {
+						return
+					}
+				}
+			})
+			if err != nil {
+				return fmt.Errorf("keep what was there: %w", err)
+			}
+			if err := walkSnapshot(ctx, file, open, each); err != nil {
+				return err
+			}
+			return each(laterSerials(serials))
+		})
+	})
+	if err != nil {
+		return had, fmt.Errorf("restore the storage, which is as it was: %w", err)
+	}
+	return had, nil
+}
+
 // serialsOf are the serials in a batch.
 func serialsOf(b Batch) []Document {
 	var out []Document

@@ -240,18 +240,20 @@ func (s *Server) load(ctx context.Context) (*view, error) {
 	}
 	var b Batch
 	if s.shared != nil {
+		next := v
 		err := s.shared.Turn(ctx, func(other Stored) {
 			v = v.followed(other.Batch)
 			for _, c := range other.Changes {
 				s.expiries.add(c)
 			}
 		}, func() Batch {
-			v, b = v.withSerials()
+			next, b = v.withSerials()
 			return b
 		})
 		if err != nil {
 			return nil, fmt.Errorf("store the serials: %w: %w", ErrStorage, err)
 		}
+		v = next
 	} else if v, b = v.withSerials(); !b.empty() {
 		if err := s.store.Apply(ctx, b); err != nil {
 			s.log.Error("serials cannot be stored; they will be with the next change", "error", err)

@@ -75,7 +75,10 @@ type Store struct {
 	listening sync.WaitGroup
 }
 
-var _ dnsserver.Shared = (*Store)(nil)
+var (
+	_ dnsserver.Shared   = (*Store)(nil)
+	_ dnsserver.Replacer = (*Store)(nil)
+)
 
 // times are how long things take and how often they happen. Tests have shorter
 // ones.
@@ -116,6 +119,9 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		s.log.Warn("waiting for the database", "error", err)
 	}
 }
+
+// String is the database and its host, for messages.
+func (s *Store) String() string { return "the " + s.target }
 
 // Problem is what is wrong with options as far as they alone tell, nil for
 // nothing.

@@ -20,7 +20,7 @@ import (
 // config is a configuration file that was found good.
 type config struct {
 	listen  []string
-	storage string
+	storage storage
 	api     *apiBlock // nil: no API
 	log     *logBlock // nil: text at level info
 	server  dnsserver.Config
@@ -32,7 +32,8 @@ type config struct {
 type file struct {
 	Listen      []string       `hcl:"listen"`
 	ListenRange hcl.Range      `hcl:"listen,attr_value_range"`
-	Storage     string         `hcl:"storage"`
+	Storage     *string        `hcl:"storage,optional"`
+	Database    *storageBlock  `hcl:"storage,block"`
 	LogQueries  bool           `hcl:"log_queries,optional"`
 	Log         *logBlock      `hcl:"log,block"`
 	QueryLog    *queryLogBlock `hcl:"query_log,block"`
@@ -107,9 +108,9 @@ func readConfig(path string) (config, error) {
 		return config{}, diagnosticsError(diags)
 	}
 	conf := f.config()
-	problems := slices.Concat(f.checkListen(), f.checkAPI(), f.Log.check(), f.policy(&conf.server), f.keys(&conf.server), f.AcmeDNS.apply(&conf.server.Accounts), f.Watch.apply(&conf.watch))
+	problems := slices.Concat(f.checkListen(), f.checkStorage(&conf.storage), f.checkAPI(), f.Log.check(), f.policy(&conf.server), f.keys(&conf.server), f.AcmeDNS.apply(&conf.server.Accounts), f.Watch.apply(&conf.watch))
 	if f.API != nil {
-		problems = append(problems, f.API.ACME.apply(&conf.own, f.Storage, conf.server.Zones)...)
+		problems = append(problems, f.API.ACME.apply(&conf.own, conf.storage.path, conf.server.Zones)...)
 	}
 	for _, p := range conf.server.Problems() {
 		problems = append(problems, fmt.Errorf("%s: %w", f.place(p, src), p))
@@ -135,7 +136,7 @@ func diagnosticsError(diags hcl.Diagnostics) error {
 
 // config turns the file into what the server takes.
 func (f *file) config() config {
-	conf := config{listen: f.Listen, storage: f.Storage, api: f.API, log: f.Log}
+	conf := config{listen: f.Listen, api: f.API, log: f.Log}
 	conf.server.TransferLog = f.TransferLog
 	conf.server.LogQueries, conf.server.QueryLog, conf.server.Resolver = f.LogQueries, f.QueryLog.conf(), f.Resolver
 	if f.API != nil {

@@ -65,7 +65,11 @@ func (b *acmeBlock) apply(to *identity.Config, storage string, zones []dnsserver
 		problem("email", "%q is no mail address; write one, or leave it out", b.Email)
 	}
 	*to = identity.Config{Names: b.Names, DirectoryURL: b.DirectoryURL, Email: b.Email, Folder: b.Folder}
-	if b.Folder == "" {
+	switch {
+	case b.Folder != "":
+	case storage == "":
+		problem("folder", "the records are in a database, so there is no folder beside them for the key; write folder = \"/var/lib/certificate-dns/identity\"")
+	default:
 		to.Folder = filepath.Join(filepath.Dir(storage), "identity")
 	}
 	if b.CABundleFile != "" {

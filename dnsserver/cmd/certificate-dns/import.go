@@ -17,8 +17,9 @@ Takes the accounts of an acme-dns over, with their keys, names and values, so
 that its clients need no change. SOURCE is acme-dns's SQLite file, which the
 program sqlite3 reads, or the postgres:// URL of its database; it is not
 changed. The accounts come below the zone of the acme_dns block, which has to be
-the domain that acme-dns had. Stop this server first. Accounts that are there
-already stay as they are, so the command can be run again.
+the domain that acme-dns had. Stop this server first, unless its storage is a
+database. Accounts that are there already stay as they are, so the command can be
+run again.
 `
 
 // importers is how many accounts are imported at once: they share the waiting
@@ -38,9 +39,9 @@ func importAcmeDNS(ctx context.Context, args []string, stdout, stderr io.Writer)
 		return err
 	}
 	log, _ := newLogger(stderr, conf.log)
-	store, err := dnsserver.OpenWAL(conf.storage, log)
+	store, err := conf.storage.open(ctx, log)
 	if err != nil {
-		return fmt.Errorf("storage: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	server, err := dnsserver.New(conf.server, store, log)

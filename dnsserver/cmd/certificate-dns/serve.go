@@ -46,9 +46,9 @@ func serve(ctx context.Context, args []string, _, stderr io.Writer) error {
 	}
 	s := &service{path: args[0], conf: conf, manager: systemd.NewNotifier()}
 	s.log, s.level = newLogger(stderr, conf.log)
-	store, err := dnsserver.OpenWAL(conf.storage, s.log)
+	store, err := conf.storage.join(ctx, s.log)
 	if err != nil {
-		return fmt.Errorf("storage: %w", err)
+		return err
 	}
 	return errors.Join(s.run(ctx, store), store.Close())
 }
