@@ -17,7 +17,7 @@ import (
 const updaters = 32
 
 // perFill is how many records one message has that fills our server.
-const perFill = 800
+const perFill = 600
 
 // fill gives a server all records of the zone by signed updates over TCP.
 func (s *server) fill(names int) error {
@@ -89,7 +89,7 @@ func (s *server) update(mark string, clients int, d time.Duration) (changes, err
 			buf := make([]byte, 4096)
 			for n := 0; time.Since(began) < d; n++ {
 				sent := time.Now()
-				msg := sign(update(uint16(n), []string{fmt.Sprintf("_acme-challenge.%s-%d-%d.%s", mark, i, n, zoneName)}), secret, sent)
+				msg := sign(update(uint16(n), []string{fmt.Sprintf("%s-%d-%d.%s", mark, i, n, zoneName)}), secret, sent)
 				if err := exchange(c, msg, uint16(n), buf); err != nil {
 					errs[i] = err
 					wrong.Add(1)
@@ -115,7 +115,7 @@ func (s *server) update(mark string, clients int, d time.Duration) (changes, err
 		if len(times[i]) == 0 {
 			continue
 		}
-		name := fmt.Sprintf("_acme-challenge.%s-%d-0.%s", mark, i, zoneName)
+		name := fmt.Sprintf("%s-%d-0.%s", mark, i, zoneName)
 		reply, err := s.ask(name, 9, 5*time.Second)
 		if err == nil {
 			err = checkTXT(reply, 9, name)
@@ -163,7 +163,7 @@ func (s *server) visible(mark string, d time.Duration) ([]float64, error) {
 	var times []float64
 	buf := make([]byte, 4096)
 	for began, n := time.Now(), 0; time.Since(began) < d; n++ {
-		name := fmt.Sprintf("_acme-challenge.%s-%d.%s", mark, n, zoneName)
+		name := fmt.Sprintf("%s-%d.%s", mark, n, zoneName)
 		sent := time.Now()
 		if err := exchange(c, sign(update(uint16(n), []string{name}), secret, sent), uint16(n), buf); err != nil {
 			return nil, err
