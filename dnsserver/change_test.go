@@ -335,7 +335,7 @@ func TestExpiry_goesOnBesideWhatIsConfigured(t *testing.T) {
 	f := &fakeClock{}
 	s := startWithClock(t, NewMemoryStore(), f)
 	c := txtChange("e.example.com.", "v")
-	twice := rrChange(t, "ns1.example.com. 60 IN A 192.0.2.1")
+	twice := rrChange(t, "ns1.example.com. 60 IN A 192.0.2.53")
 	c.Expires, twice.Expires = 1000, 1000
 	change(t, s, twice, c)
 	f.unix.Store(1000)
