@@ -27,10 +27,14 @@ const maxBody = 6*maxSet + 1024
 //	PUT    /v1/cname/{name}          body {"value":"…"}; 204, idempotent
 //	DELETE /v1/cname/{name}?value=…  204, idempotent
 //	GET    /v1/cname/{name}          200 {"name":"…","value":"…"}
+//	GET    /v1/settled/{name}?wait=… 200 {"settled":true,…}: waits until every secondary has the last change
 //	GET    /v1/queries?name=…        200 {"name":"…","events":[…]}: who asked, what came and went
 //	GET    /healthz                  200, or 503 while records are not loaded
 //	GET    /readyz                   as /healthz, and 503 while changes cannot be stored
 //	GET    /metrics                  200, for Prometheus
+//
+// A change with &wait=10s waits too: 204 when every secondary has it, 202 and
+// who lags when one has not.
 //
 // All but /healthz and /readyz want "Authorization: Bearer" with a configured
 // token, /metrics only from where MetricsFrom does not reach. A
@@ -61,6 +65,7 @@ func (s *Server) routes() []route {
 		{"/metrics", s.handleMetrics},
 		{"/v1/queries", s.handleEvents},
 		{"/v1/status", s.handleStatus},
+		{"/v1/settled/{name}", s.handleSettled},
 		{"/v1/delegations", s.handleDelegations},
 		{"/v1/delegations/{domain}", s.handleDelegation},
 		{"/v1/delegations/{domain}/check", s.handleCheck},
@@ -187,6 +192,9 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) (admitted *http.R
 		refuse(w, http.StatusBadRequest, fmt.Sprintf("the name %v; correct the path", err))
 		return nil, nil, ""
 	}
+	if _, ok := patienceOf(w, r.URL.Query()); !ok {
+		return nil, nil, ""
+	}
 	right := rightWrite
 	if r.Method == http.MethodGet {
 		right = rightRead
@@ -243,7 +251,11 @@ func (s *Server) handlePut(w http.ResponseWriter, r *http.Request, who *token, n
 
 func (s *Server) handleDelete(w http.ResponseWriter, r *http.Request, who *token, name string, kind records) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil || len(query["value"]) != 1 || query.Get("value") == "" || len(query) != 1 || kind.check(query.Get("value")) != nil {
+	wait := 0
+	if query.Has("wait") {
+		wait = 1
+	}
+	if err != nil || len(query["value"]) != 1 || query.Get("value") == "" || len(query) != 1+wait || kind.check(query.Get("value")) != nil {
 		refuse(w, http.StatusBadRequest, "the query does not name one value; send ?value=… with the value percent-encoded")
 		return
 	}
@@ -259,6 +271,12 @@ func (s *Server) finish(w http.ResponseWriter, r *http.Request, who *token, name
 	s.log.LogAttrs(r.Context(), slog.LevelInfo, "record changed",
 		slog.String("method", r.Method), slog.String("name", display(name)),
 		slog.String("token", who.name), slog.String("client", r.RemoteAddr))
+	if patience, _ := patienceOf(w, r.URL.Query()); patience > 0 {
+		if reply, err := s.settled(w, r, name, patience); err == nil && !reply.Settled {
+			replyJSON(w, http.StatusAccepted, reply) // the change is made, and not everywhere
+			return
+		}
+	}
 	w.WriteHeader(http.StatusNoContent)
 }
 

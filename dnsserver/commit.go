@@ -68,7 +68,7 @@ func (s *Server) commit(batch []update) {
 	case err != nil:
 		err = s.notStored(t, err)
 	case !t.batch.empty():
-		s.view.Store(t.draft.view)
+		s.show(t.draft, t.batch)
 		s.unsaved = nil
 		clear(s.served)
 		s.storageFault.Store(false)
@@ -88,6 +88,14 @@ func (s *Server) commit(batch []update) {
 	if err == nil {
 		s.snapshot()
 	}
+}
+
+// show puts a view that is stored in the place of the one before, and tells the
+// secondaries.
+func (s *Server) show(d *draft, b Batch) {
+	s.remember(d, b, s.settings.Load().transferLog)
+	s.view.Store(d.view)
+	s.wakeFollowers(d)
 }
 
 // notStored says that a batch is not stored, or that nobody knows.

@@ -41,6 +41,8 @@ type Config struct {
 	Keys    []TSIGKey // who may send dynamic updates and transfer zones; none means nobody
 	Updates Updates   // bounds of dynamic updates
 
+	TransferLog int // bytes of changes remembered of each zone, for IXFR; 0 means DefaultTransferLog
+
 	NSID      string // what the server calls itself to who asks (RFC 5001); empty: nothing
 	Cookies   Cookies
 	RateLimit RateLimit
@@ -61,6 +63,9 @@ type Zone struct {
 	// the zone: addresses, delegations, CNAMEs, wildcards, any type that holds
 	// data. SOA and the zone's own NS come from the fields above.
 	Records string
+
+	Secondaries  []Secondary // servers that follow this one
+	TransferFrom []string    // networks that may transfer the zone without a key
 }
 
 // Token allows its bearer to put and delete TXT values at some names.
@@ -118,8 +123,9 @@ func (c Config) compile() (map[string]*zone, []token, []*ConfigError) {
 	tokens, tokenProblems := compileTokens(c.Tokens, zones)
 	_, metrics := compileNetworks("metrics_from", c.MetricsFrom)
 	_, proxies := compileNetworks("trusted_proxies", c.TrustedProxies)
-	_, keyProblems := compileKeys(c.Keys, zones)
-	return zones, tokens, slices.Concat(problems, zoneProblems, tokenProblems, keyProblems, c.Updates.problems(), c.QueryLog.problems(), metrics, proxies, c.Accounts.problems(zones), c.checkPolicy())
+	keys, keyProblems := compileKeys(c.Keys, zones)
+	_, followingProblems := compileFollowing(c.Zones, keys)
+	return zones, tokens, slices.Concat(problems, zoneProblems, tokenProblems, keyProblems, followingProblems, c.Updates.problems(), c.QueryLog.problems(), metrics, proxies, c.Accounts.problems(zones), c.checkPolicy())
 }
 
 // joined makes one error of several problems, nil of none.

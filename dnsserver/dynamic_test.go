@@ -34,7 +34,7 @@ func updateConfig() Config {
 // signer is the client's side of a key of updateConfig.
 func signer(t testing.TB, name string) *tsig.Key {
 	t.Helper()
-	for _, conf := range updateConfig().Keys {
+	for _, conf := range transferConfig().Keys {
 		if conf.Name == name {
 			k, err := tsig.NewKey(conf.Name, conf.Algorithm, conf.Secret)
 			if err != nil {

@@ -22,6 +22,7 @@ type counters struct {
 	authFailures                           atomic.Uint64
 	followed                               atomic.Uint64 // batches that other servers stored
 	updates                                updateCounters
+	transfers                              transferCounters
 }
 
 // handleMetrics serves them to the networks of MetricsFrom, and to whoever has
@@ -56,6 +57,8 @@ func (s *Server) WriteMetrics(m *metric.Writer) {
 	s.writeRecords(m)
 	s.writeStorage(m)
 	s.counters.updates.write(m)
+	s.counters.transfers.write(m)
+	s.writeFollowers(m)
 	c := &s.counters
 	m.Family("certificate_dns_changes_total", metric.Counter, "Changes of records, by what became of them.")
 	m.Sample(float64(c.changes.Load()), "result", "made")

@@ -123,6 +123,8 @@ func TestOpenAPI_repliesAreAsDescribed(t *testing.T) {
 	with := []string{"Authorization", "Bearer everything"}
 	for _, r := range []struct{ method, target, body string }{
 		{"PUT", "/v1/txt/a.example.com", `{"value":"v"}`},
+		{"PUT", "/v1/txt/a.example.com?wait=1s", `{"value":"v"}`},
+		{"GET", "/v1/settled/a.example.com?wait=1s", ""},
 		{"GET", "/v1/txt/a.example.com", ""},
 		{"DELETE", "/v1/txt/a.example.com?value=v", ""},
 		{"PUT", "/v1/cname/a.example.com", `{"value":"b.example.net"}`},

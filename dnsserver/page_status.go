@@ -29,6 +29,7 @@ type statusPage struct {
 	Delegations                                                []delegationLine
 	Zones                                                      []zoneLine
 	Servers                                                    []peerLine
+	Secondaries                                                []secondaryLine
 	Records                                                    []recordLine
 	Events                                                     []eventLine
 }
@@ -54,6 +55,7 @@ func (s *Server) handleStatusPage(w http.ResponseWriter, r *http.Request, v *vie
 		p.Fault = "The storage is at fault: " + problem
 	}
 	p.Servers = s.peerLines(now)
+	p.Secondaries = s.secondaryLines(now)
 	names, counts := v.liveNames(who, p.Filter)
 	p.Records, p.RecordNote = v.shownRecords(names, p.Filter)
 	p.Zones = s.zoneLines(v, counts)

@@ -40,6 +40,11 @@ func (s *Server) reload(ctx context.Context, config Config) error {
 		return err
 	}
 	s.settings.Store(newSettings(config, tokens))
+	s.mu.Lock()
+	if s.background != nil {
+		s.useFollowers(s.background, s.settings.Load().following)
+	}
+	s.mu.Unlock()
 	s.conns.limit(orDefault(config.MaxConnections, DefaultMaxConnections), orDefault(config.MaxPerClient, DefaultMaxPerClient))
 	s.idleTimeout.Store(int64(orDefault(config.IdleTimeout, DefaultIdleTimeout)))
 	if !samePolicy(s.replies, config) {

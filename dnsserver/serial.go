@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/miekg/dns"
 )
@@ -64,6 +65,9 @@ func (z *zone) fingerprint() string {
 	}
 	return string(sum.Sum(nil)[:fingerprintSize])
 }
+
+// cutSerialKey is the apex whose serial a document keeps.
+func cutSerialKey(key string) (apex string, ok bool) { return strings.CutPrefix(key, serialPrefix) }
 
 // withSerials gives each zone the serial it had, or a later one where the
 // configuration says so or differs from what was served. It returns what there

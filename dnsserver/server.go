@@ -49,6 +49,9 @@ type Server struct {
 	since         time.Time // when it was made
 	policy        atomic.Pointer[policy]
 	replays       *replays
+	journals      journals
+	transfers     chan struct{} // has room for as many as go on at once
+	followers     followers
 	updating      atomic.Int64 // updates over UDP that are being made
 	warnings      quotas       // by client, of what strangers do wrong
 
@@ -69,6 +72,8 @@ type Server struct {
 	cancel    context.CancelFunc
 	endpoints []endpoint
 	inherited map[netip.AddrPort]endpoint
+	// background ends with Shutdown; nil before Start.
+	background context.Context //nolint:containedctx // followers that a reload adds need it
 }
 
 // New checks the Config and makes a Server that serves nothing yet. Its error
@@ -95,6 +100,7 @@ func New(config Config, store Store, logger *slog.Logger) (*Server, error) {
 		since:     time.Now(),
 		bcrypting: make(chan struct{}, 1),
 		checking:  make(chan struct{}, 8),
+		transfers: make(chan struct{}, maxTransfers),
 		pages:     pages(),
 	}
 	s.shared, _ = store.(Shared)
@@ -127,7 +133,9 @@ func (s *Server) Start(ctx context.Context, addrs ...string) error {
 		return ErrStopped
 	}
 	s.view.Store(v)
+	s.background = background
 	s.running.Go(s.write)
+	s.useFollowers(background, s.settings.Load().following)
 	return nil
 }
 

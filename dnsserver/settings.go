@@ -23,6 +23,9 @@ type settings struct {
 
 	keys    map[string]*key // by name
 	updates Updates         // with defaults
+
+	following   map[string]following // by apex
+	transferLog int                  // bytes
 }
 
 // newSettings makes them of a Config without problems.
@@ -31,7 +34,9 @@ func newSettings(config Config, tokens []token) *settings {
 	register, _ := compileNetworks("register_from", config.Accounts.RegisterFrom)
 	proxies, _ := compileNetworks("trusted_proxies", config.TrustedProxies)
 	keys, _ := compileKeys(config.Keys, nil)
+	followers, _ := compileFollowing(config.Zones, keys)
 	return &settings{
+		following: followers, transferLog: orDefault(config.TransferLog, DefaultTransferLog),
 		keys: keys, updates: config.Updates.withDefaults(),
 		accounts: config.Accounts.withDefaults(config.Zones), registerFrom: register, trustedProxies: proxies, resolver: config.Resolver,
 		tokens: tokens, logQueries: config.LogQueries, metricsFrom: from, addresses: config.QueryLog.Addresses,

@@ -123,7 +123,7 @@ func (s *Server) catch() {
 func (s *Server) follow(b Stored) {
 	old := s.view.Load()
 	next := old.followed(b.Batch)
-	s.view.Store(next)
+	s.show(&draft{old: old, view: next}, b.Batch)
 	s.stored(old, b.Batch)
 	s.counters.followed.Add(1)
 	s.history.add(actor{by: "server " + b.By}, b.Changes)
@@ -203,7 +203,7 @@ func (s *Server) refill(ctx context.Context) error {
 		v = v.withState(z, z.state(serial, v.states[z.index].cuts))
 	}
 	s.accounts.Store(v.countAccounts())
-	s.view.Store(v)
+	s.show(&draft{old: old, view: v}, Batch{})
 	s.log.Warn("too much was missed to follow; everything was loaded anew", "records", v.count())
 	return nil
 }

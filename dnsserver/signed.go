@@ -96,11 +96,14 @@ func (r *responder) slow(ctx context.Context, v *view, msg []byte) reply {
 		r.terms.reserved = who.key.Size()
 	}
 	var out reply
-	if opcodeOf(msg) == dns.OpcodeUpdate {
+	switch {
+	case opcodeOf(msg) == dns.OpcodeUpdate:
 		if out, err = r.server.answerUpdate(ctx, v, msg, who, &r.terms); err != nil {
 			return r.unproven(ctx, msg, who, err)
 		}
-	} else {
+	case transferType(msg) == dns.TypeIXFR && r.terms.limit != tcpSize:
+		out = r.server.overTCP(v, msg, who, &r.terms)
+	default:
 		out = v.respond(msg, &r.terms)
 	}
 	if who.signature != nil && len(out.wire) > 0 {

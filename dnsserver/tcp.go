@@ -199,6 +199,20 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, t *tap) {
 			return
 		}
 		s.conns.spoke(conn)
+		if transferType(msg) != 0 {
+			if len(out) > 0 {
+				if err := send(conn, out); err != nil {
+					return
+				}
+				out = kept(out)
+			}
+			if done, err := s.transfer(ctx, conn, msg, client, answers); err != nil {
+				return
+			} else if done {
+				in = msg
+				continue
+			}
+		}
 		start := len(out)
 		if out = answers.message(ctx, msg, out, client); len(out) == start {
 			return
@@ -209,8 +223,10 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, t *tap) {
 
 // send writes what is queued; a client that does not take it in time is an
 // error.
-func send(conn net.Conn, out []byte) error {
-	if err := conn.SetWriteDeadline(time.Now().Add(transferTimeout)); err != nil {
+func send(conn net.Conn, out []byte) error { return sendWithin(conn, out, transferTimeout) }
+
+func sendWithin(conn net.Conn, out []byte, patience time.Duration) error {
+	if err := conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
 	_, err := conn.Write(out)

@@ -210,7 +210,9 @@ func (s *Server) read(ctx context.Context, zones map[string]*zone) (*view, error
 	v := newView(zones)
 	v.table.filling, v.documents.filling = true, true
 	var due expiries
+	limit := s.settings.Load().transferLog
 	err := s.store.Load(ctx, func(b Batch) error {
+		s.recall(v, b, limit)
 		v = v.loaded(b)
 		for _, c := range b.Changes {
 			due.add(c)

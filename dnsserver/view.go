@@ -34,7 +34,8 @@ type view struct {
 // zoneState is what changes of a zone with its records. It is immutable.
 type zoneState struct {
 	serial   uint32
-	cuts     int // delegations among the records that come and go
+	expired  bool // it is a copy that is unknown, or too old to be given away
+	cuts     int  // delegations among the records that come and go
 	soa      *dns.SOA
 	negative *dns.SOA // soa with the TTL of a negative answer (RFC 2308 §3)
 }

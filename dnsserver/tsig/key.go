@@ -127,3 +127,8 @@ func wireName(name string) ([]byte, error) {
 	}
 	return slices.Clip(wire[:n]), nil
 }
+
+// Same reports whether two keys are the same, secret and all.
+func (k *Key) Same(other *Key) bool {
+	return k.name == other.name && k.algorithm == other.algorithm && hmac.Equal(k.secret(), other.secret())
+}

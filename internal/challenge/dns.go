@@ -95,9 +95,27 @@ func (s *DNSSolver) Present(ctx context.Context, records []Record) error {
 	defer talk.close()
 	group, waiting := parallel(ctx)
 	for _, record := range records {
-		group.Go(func() error { return s.await(waiting, talk, record) })
+		group.Go(func() error {
+			if err := s.settle(waiting, record); err != nil {
+				return err
+			}
+			return s.await(waiting, talk, record)
+		})
 	}
 	return group.Wait()
+}
+
+// settle waits for the servers that the publisher knows to follow: what it is
+// told, nobody has to ask for.
+func (s *DNSSolver) settle(ctx context.Context, record Record) error {
+	settler, ok := s.Publisher.(Settler)
+	if !ok {
+		return nil
+	}
+	if err := settler.Settle(ctx, record.Target); err != nil {
+		return fmt.Errorf("wait for %s %s: %w", record.rrType(), record.Target, err)
+	}
+	return nil
 }
 
 // Withdraw implements Solver.

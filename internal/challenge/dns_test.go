@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -378,4 +380,49 @@ func TestResponder_endsWithItsContext(t *testing.T) {
 	<-arrived
 	cancel()
 	wantCanceled(t, done)
+}
+
+// A responder that says that a secondary lags is believed, and the secondary is
+// named: it may be one that nobody can ask from here.
+func TestPresent_waitsForTheRespondersSecondaries(t *testing.T) {
+	t.Parallel()
+	_, api, r := newCompanion(t)
+	var asked atomic.Int32
+	lag := `{"zone":"auth.test","serial":7,"settled":false,"lagging":[{"secondary":"ns2","address":"192.0.2.2:53","serial":6}]}`
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if !strings.HasPrefix(request.URL.Path, "/v1/settled/") {
+			api.Config.Handler.ServeHTTP(w, request)
+			return
+		}
+		if asked.Add(1) == 1 {
+			_, _ = io.WriteString(w, lag)
+			return
+		}
+		api.Config.Handler.ServeHTTP(w, request)
+	}))
+	t.Cleanup(front.Close)
+	s := newSolver(r, newResponder(t, front.URL, token), 20*time.Second)
+	records := newRecords(t, s.Type(), "a.auth.test")
+	records[0].Target = records[0].Name
+	if err := s.Present(t.Context(), records); err != nil || asked.Load() != 2 {
+		t.Errorf("%v after %d questions, want it present after the second", err, asked.Load())
+	}
+	asked.Store(0)
+	s = newSolver(r, newResponder(t, front.URL, token), time.Second)
+	err := s.Present(t.Context(), records)
+	if err == nil || !strings.Contains(err.Error(), "the secondary ns2 (192.0.2.2:53) still has serial 6") {
+		t.Errorf("%v, want the secondary named", err)
+	}
+	// An older responder does not know the question.
+	old := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if strings.HasPrefix(request.URL.Path, "/v1/settled/") {
+			http.NotFound(w, request)
+			return
+		}
+		api.Config.Handler.ServeHTTP(w, request)
+	}))
+	t.Cleanup(old.Close)
+	if err := newSolver(r, newResponder(t, old.URL, token), 20*time.Second).Present(t.Context(), records); err != nil {
+		t.Error(err)
+	}
 }

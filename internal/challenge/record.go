@@ -84,6 +84,13 @@ type Publisher interface {
 	Withdraw(ctx context.Context, name, value string) error
 }
 
+// Settler is a Publisher that knows servers of the zone which follow the one that
+// it writes to. Settle returns when all have what was published, or an error that
+// names who has not; with ctx it ends.
+type Settler interface {
+	Settle(ctx context.Context, name string) error
+}
+
 // Name is where the TXT record for a domain (without wildcard) is looked for.
 func Name(domain string) string { return "_acme-challenge." + domain }
 

@@ -5,13 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/certiform/terraform-provider-certificate/dnsserver/client"
 )
 
-// responderTimeout bounds one request to the responder.
-const responderTimeout = 15 * time.Second
+const (
+	// responderTimeout bounds one request to the responder.
+	responderTimeout = 15 * time.Second
+	// settlePatience is how long one request waits for the responder's secondaries.
+	settlePatience = 5 * time.Second
+)
 
 // Responder publishes through the HTTP API of certificate-dns.
 type Responder struct{ api *client.Client }
@@ -61,6 +66,51 @@ func (r *Responder) WithdrawAlias(ctx context.Context, name, target string) erro
 		return fmt.Errorf("withdraw the CNAME %s at the responder: %w", name, adviseAlias(err, name))
 	}
 	return nil
+}
+
+// Settle implements Settler where the responder offers it: it waits until the
+// responder's secondaries have what was published.
+func (r *Responder) Settle(ctx context.Context, name string) error {
+	for {
+		lagging, offered, err := r.api.Settle(ctx, name, settlePatience)
+		var answer *client.Error
+		switch {
+		case ctx.Err() != nil && len(lagging) == 0:
+			return fmt.Errorf("the responder's secondaries: %w", context.Cause(ctx))
+		case errors.As(err, &answer): // not for this token: asking the servers has to do
+			return nil
+		case err != nil:
+			return fmt.Errorf("wait for the responder's secondaries: %w", advise(err, name))
+		case !offered || len(lagging) == 0:
+			return nil
+		case ctx.Err() != nil || pastDeadline(ctx):
+			return laggards(lagging)
+		}
+	}
+}
+
+// pastDeadline reports whether there is no time for another wait.
+func pastDeadline(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && time.Until(deadline) < settlePatience
+}
+
+// laggards names the secondaries that lag.
+func laggards(lagging []client.Lag) error {
+	var who []string
+	for _, l := range lagging {
+		text := fmt.Sprintf("the secondary %s (%s)", l.Secondary, l.Address)
+		switch {
+		case l.Problem != "":
+			text += ": " + l.Problem
+		case l.Serial != 0:
+			text += fmt.Sprintf(" still has serial %d", l.Serial)
+		default:
+			text += " has not answered"
+		}
+		who = append(who, text)
+	}
+	return errors.New(strings.Join(who, "; ") + "; see that it may transfer the zone and is reached, or take it out of the responder's configuration")
 }
 
 // adviseAlias is advise for a CNAME, which cannot be delegated by another one.

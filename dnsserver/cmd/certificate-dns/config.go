@@ -45,6 +45,7 @@ type file struct {
 	Keys        []keyBlock     `hcl:"tsig_key,block"`
 	Updates     *updatesBlock  `hcl:"updates,block"`
 	NSID        string         `hcl:"nsid,optional"`
+	TransferLog int            `hcl:"transfer_log,optional"`
 
 	Cookies   *cookiesBlock   `hcl:"cookies,block"`
 	RateLimit *rateLimitBlock `hcl:"rate_limit,block"`
@@ -65,16 +66,20 @@ type apiBlock struct {
 }
 
 type zoneBlock struct {
-	Name        string    `hcl:"name,label"`
-	NameServers []string  `hcl:"nameservers"`
-	Hostmaster  string    `hcl:"hostmaster,optional"`
-	TTL         uint32    `hcl:"ttl,optional"`
-	DynamicTTL  uint32    `hcl:"dynamic_ttl,optional"`
-	NegativeTTL uint32    `hcl:"negative_ttl,optional"`
-	Serial      uint32    `hcl:"serial,optional"`
-	Records     string    `hcl:"records,optional"`
-	Body        hcl.Body  `hcl:",body"`
-	Range       hcl.Range `hcl:",def_range"`
+	Name        string   `hcl:"name,label"`
+	NameServers []string `hcl:"nameservers"`
+	Hostmaster  string   `hcl:"hostmaster,optional"`
+	TTL         uint32   `hcl:"ttl,optional"`
+	DynamicTTL  uint32   `hcl:"dynamic_ttl,optional"`
+	NegativeTTL uint32   `hcl:"negative_ttl,optional"`
+	Serial      uint32   `hcl:"serial,optional"`
+	Records     string   `hcl:"records,optional"`
+
+	Secondaries  []secondaryBlock `hcl:"secondary,block"`
+	TransferFrom []string         `hcl:"transfer_from,optional"`
+
+	Body  hcl.Body  `hcl:",body"`
+	Range hcl.Range `hcl:",def_range"`
 }
 
 type tokenBlock struct {
@@ -132,6 +137,7 @@ func diagnosticsError(diags hcl.Diagnostics) error {
 // config turns the file into what the server takes.
 func (f *file) config() config {
 	conf := config{listen: f.Listen, api: f.API, log: f.Log}
+	conf.server.TransferLog = f.TransferLog
 	conf.server.LogQueries, conf.server.QueryLog, conf.server.Resolver = f.LogQueries, f.QueryLog.conf(), f.Resolver
 	if f.API != nil {
 		conf.server.MetricsFrom, conf.server.TrustedProxies = f.API.MetricsFrom, f.API.TrustedProxies
@@ -140,6 +146,7 @@ func (f *file) config() config {
 		conf.server.Zones = append(conf.server.Zones, dnsserver.Zone{
 			Name: z.Name, NameServers: z.NameServers, Hostmaster: z.Hostmaster,
 			TTL: z.TTL, DynamicTTL: z.DynamicTTL, NegativeTTL: z.NegativeTTL, Serial: z.Serial, Records: z.Records,
+			Secondaries: z.secondaries(), TransferFrom: z.TransferFrom,
 		})
 	}
 	for _, t := range f.Tokens {

@@ -87,3 +87,18 @@ func secretIn(text string) string {
 	}
 	return strings.TrimSpace(text)
 }
+
+// secondaryBlock is a server that follows a zone.
+type secondaryBlock struct {
+	Name    string `hcl:"name,label"`
+	Address string `hcl:"address"`
+	Key     string `hcl:"key,optional"`
+}
+
+func (z zoneBlock) secondaries() []dnsserver.Secondary {
+	var all []dnsserver.Secondary
+	for _, b := range z.Secondaries {
+		all = append(all, dnsserver.Secondary{Name: b.Name, Address: b.Address, Key: b.Key})
+	}
+	return all
+}

@@ -77,3 +77,48 @@ func TestConfig_keyProblems(t *testing.T) {
 		}
 	}
 }
+
+// zoneConfig is a configuration whose zone has these lines of its own.
+func zoneConfig(t *testing.T, lines, more string) string {
+	t.Helper()
+	path := policyConfig(t, more)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := strings.Replace(string(text), "  nameservers", lines+"  nameservers", 1)
+	if err := os.WriteFile(path, []byte(changed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestConfig_secondaries(t *testing.T) {
+	key := "tsig_key \"follow\" {\n  secret = \"" + testSecret + "\"\n}\n"
+	conf, err := readConfig(zoneConfig(t, `  secondary "ns2" {
+    address = "192.0.2.54"
+    key     = "follow"
+  }
+  secondary "ns3" {
+    address = "[2001:db8::54]:5353"
+  }
+  transfer_from = ["192.0.2.0/24"]
+`, "transfer_log = 1000000\n"+key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := conf.server.Zones[0]
+	if len(z.Secondaries) != 2 || z.Secondaries[0].Key != "follow" || z.Secondaries[1].Address != "[2001:db8::54]:5353" || z.TransferFrom[0] != "192.0.2.0/24" ||
+		conf.server.TransferLog != 1000000 {
+		t.Errorf("%+v, want what the file says", z)
+	}
+	for lines, want := range map[string]string{
+		"  secondary \"ns2\" {\n    address = \"ns2.example.com\"\n  }\n":               `hcl:3: zone "example.com": secondary: "ns2": "ns2.example.com" is no IP address`,
+		"  secondary \"ns2\" {\n    address = \"192.0.2.1\"\n    key = \"none\"\n  }\n": `zone "example.com": secondary: "ns2": there is no key "none"`,
+		"  transfer_from = [\"everybody\"]\n":                                           `hcl:4: zone "example.com": transfer_from: "everybody" is not a network`,
+	} {
+		if _, err := readConfig(zoneConfig(t, lines, key)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", lines, err, want)
+		}
+	}
+}
