@@ -37,6 +37,9 @@ type refusedUpdate struct {
 func (s *Server) try(batch []update) trial {
 	t := trial{draft: newDraft(s.view.Load())}
 	d := t.draft
+	for zone, serial := range s.served {
+		d.raise(zone, serial)
+	}
 	for _, u := range batch {
 		before := d.view
 		d.made = nil
@@ -69,6 +72,7 @@ func (s *Server) commit(batch []update) {
 	case !t.batch.empty():
 		s.show(t.draft, t.batch)
 		s.unsaved = nil
+		clear(s.served)
 		s.storageFault.Store(false)
 		s.counters.changes.Add(uint64(len(t.batch.Changes)))
 		s.stored(t.draft.old, t.batch)

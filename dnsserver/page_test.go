@@ -25,7 +25,7 @@ func pageServer(t *testing.T) (*Server, *httptest.Server) {
 	t.Helper()
 	config := accountConfig()
 	config.Resolver = publicResolver(t)
-	s, err := New(config, NewMemoryStore(), nil)
+	s, err := New(config, (&sharedLog{}).store("ns1"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +284,7 @@ func TestPage_inABrowser(t *testing.T) {
 	b.open(web.URL + "/")
 	tree := b.tree()
 	for role, names := range map[string][]string{
-		"heading": {"Status", "Domains", "Zones", "Live records", "Latest queries and changes"}, "link": {"www.shop.test", "Skip to the content"},
+		"heading": {"Status", "Domains", "Zones", "Servers that share the storage", "Live records", "Latest queries and changes"}, "link": {"www.shop.test", "Skip to the content"},
 		"button": {"Sign out", "Filter"}, "textbox": {"Part of a name"},
 	} {
 		for _, name := range names {

@@ -62,9 +62,10 @@ type Server struct {
 
 	// The writer's alone:
 	expiries  expiries
-	unsaved   []Document      // serials that could not be stored at the start
-	different map[string]bool // "zone server" of those that have another configuration
-	stop      chan struct{}   // closed when no further change is taken
+	unsaved   []Document        // serials that could not be stored at the start
+	served    map[string]uint32 // serials of zones of which the store, put back, has older ones
+	different map[string]bool   // "zone server" of those that have another configuration
+	stop      chan struct{}     // closed when no further change is taken
 	running   sync.WaitGroup
 
 	mu        sync.Mutex // guards what follows
@@ -104,7 +105,7 @@ func New(config Config, store Store, logger *slog.Logger) (*Server, error) {
 		pages:     pages(),
 	}
 	s.shared, _ = store.(Shared)
-	s.different = map[string]bool{}
+	s.different, s.served = map[string]bool{}, map[string]uint32{}
 	s.idleTimeout.Store(int64(orDefault(config.IdleTimeout, DefaultIdleTimeout)))
 	s.replays = newReplays(s.since, maxReplays)
 	s.replies = config

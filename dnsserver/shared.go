@@ -197,13 +197,17 @@ func (s *Server) refill(ctx context.Context) error {
 			v = v.withState(z, v.copyState(z))
 			continue
 		}
+		served := old.states[z.index].serial
+		serial := served
 		if text, ok := v.document(serialPrefix + z.name); ok {
-			if serial, _, ok := serialOf(text); ok {
-				v = v.withState(z, z.state(serial, v.states[z.index].cuts))
-				continue
+			if kept, _, ok := serialOf(text); ok {
+				serial = kept
 			}
 		}
-		v = v.withState(z, z.state(old.states[z.index].serial, v.states[z.index].cuts))
+		if !newerSerial(serial, served) {
+			s.served[z.name] = served
+		}
+		v = v.withState(z, z.state(serial, v.states[z.index].cuts))
 	}
 	s.accounts.Store(v.countAccounts())
 	s.show(&draft{old: old, view: v}, Batch{})
@@ -211,8 +215,21 @@ func (s *Server) refill(ctx context.Context) error {
 	return nil
 }
 
-// reserial stores serials of zones that the store has none for, or those of
-// another configuration.
+// raise gives a zone a serial after one that was served: the store, put back to
+// an earlier state, has an older one, which secondaries would not follow, or the
+// same for other records.
+func (d *draft) raise(name string, served uint32) {
+	z := d.view.zones[name]
+	if z == nil || newerSerial(d.view.states[z.index].serial, served) {
+		return
+	}
+	doc := z.serialDocument(nextSerial(served))
+	d.view = d.view.withState(z, z.state(nextSerial(served), d.view.states[z.index].cuts)).withDocument(doc)
+	d.keys[doc.Key] = struct{}{}
+}
+
+// reserial stores serials of zones that the store has none for, or an older one
+// than was served, or those of another configuration.
 func (s *Server) reserial() {
 	u := update{make: func(d *draft) error {
 		d.reserial()

@@ -61,7 +61,9 @@ func unreachable(err error) string {
 	case errors.As(err, &certificate):
 		return "give the CA of the server's certificate as sslrootcert=/path/ca.pem in storage.postgres.url, " +
 			"or sslmode=require to encrypt without proof of who answers"
-	case strings.Contains(err.Error(), "refused TLS"):
+	case strings.Contains(err.Error(), "read only connection"):
+		return "none of the hosts takes changes; promote one, or add the one that does to storage.postgres.url"
+	case strings.Contains(err.Error(), "refused TLS") && !strings.Contains(err.Error(), "dial error"):
 		return "switch TLS on at the server, or write sslmode=disable in storage.postgres.url where nobody can listen"
 	default:
 		return "start it or make it reachable, or correct storage.postgres.url"

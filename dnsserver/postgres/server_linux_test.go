@@ -251,6 +251,36 @@ func TestServers_loadAnewWhatTheyCannotFollow(t *testing.T) {
 	eventually(t, "b goes on following", func() bool { return answers(t, b, "x.auth.example.com") == "v" })
 }
 
+// A database that is put back to an earlier state, as by a failover that lost
+// commits, has the last word on records; serials go on from what was served.
+func TestServers_theDatabaseIsPutBack(t *testing.T) {
+	t.Parallel()
+	address := shared.Server(t).Database(t)
+	a, b := serve(t, join(t, address, "a")), serve(t, join(t, address, "b"))
+	put(t, a, "x.auth.example.com", "kept")
+	for _, table := range []string{"head", "record", "document", "change"} {
+		postgrestest.Query(t, address, "CREATE TABLE public."+table+" AS TABLE certificate_dns."+table)
+	}
+	for n := range 3 {
+		put(t, a, "x.auth.example.com", fmt.Sprint("lost", n))
+	}
+	eventually(t, "b shows them", func() bool { return answers(t, b, "x.auth.example.com") == "kept lost0 lost1 lost2" })
+	last := serial(t, a)
+	postgrestest.Query(t, address, `DO $$ BEGIN
+  LOCK certificate_dns.head;
+  DELETE FROM certificate_dns.head; DELETE FROM certificate_dns.record; DELETE FROM certificate_dns.document; DELETE FROM certificate_dns.change;
+  INSERT INTO certificate_dns.head SELECT * FROM public.head; INSERT INTO certificate_dns.record SELECT * FROM public.record;
+  INSERT INTO certificate_dns.document SELECT * FROM public.document; INSERT INTO certificate_dns.change SELECT * FROM public.change;
+END $$`)
+	for _, s := range []*dnsserver.Server{a, b} {
+		eventually(t, "a server shows the earlier state", func() bool { return answers(t, s, "x.auth.example.com") == "kept" })
+		eventually(t, "its serial has gone on", func() bool { return int32(serial(t, s)-last) > 0 })
+	}
+	eventually(t, "serials agree", func() bool { return serial(t, a) == serial(t, b) })
+	put(t, b, "x.auth.example.com", "later")
+	eventually(t, "a follows b", func() bool { return answers(t, a, "x.auth.example.com") == "kept later" })
+}
+
 func sequence(all []dnsserver.Batch) iter.Seq2[dnsserver.Batch, error] {
 	return func(yield func(dnsserver.Batch, error) bool) {
 		for _, b := range all {

@@ -48,6 +48,7 @@ type Options struct {
 // between has to be in session mode.
 type Store struct {
 	config   *pgx.ConnConfig
+	hosts    int    // that the database may be at
 	target   string // database and host, for messages
 	schema   string
 	server   string
@@ -83,7 +84,7 @@ var (
 // times are how long things take and how often they happen. Tests have shorter
 // ones.
 type times struct {
-	connect   time.Duration // to connect, and for a question of the listener
+	connect   time.Duration // to connect to a host, and for a question of the listener
 	turn      time.Duration // for a turn, the wait for others included
 	heartbeat time.Duration // between two signs of life
 	firstWait time.Duration // before a lost database is tried again, doubled up to lastWait
@@ -95,7 +96,7 @@ type times struct {
 func defaultTimes() times {
 	return times{
 		connect: 5 * time.Second, turn: 10 * time.Second, heartbeat: 5 * time.Second,
-		firstWait: 100 * time.Millisecond, lastWait: 2 * time.Second, identity: 10 * time.Second, keep: time.Hour,
+		firstWait: 100 * time.Millisecond, lastWait: 2 * time.Second, identity: 10 * time.Second, keep: 10 * time.Minute,
 	}
 }
 
@@ -160,8 +161,11 @@ func newStore(opts Options) (*Store, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	if config.ConnectTimeout <= 0 {
+	if s.hosts = len(hosts(config)); config.ConnectTimeout <= 0 {
 		config.ConnectTimeout = s.times.connect
+		if s.hosts > 1 {
+			config.ConnectTimeout = s.times.connect * 2 / 5 // the next may answer
+		}
 	}
 	config.DialFunc = (&net.Dialer{
 		Timeout:         config.ConnectTimeout,
@@ -211,7 +215,7 @@ WHERE s.name <> 'synchronous_commit' OR s.setting = 'off'`
 
 // connect opens a connection.
 func (s *Store) connect(ctx context.Context) (*pgx.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.times.connect)
+	ctx, cancel := context.WithTimeout(ctx, s.times.connect*time.Duration(s.hosts))
 	defer cancel()
 	conn, err := pgx.ConnectConfig(ctx, s.config.Copy())
 	if err != nil {

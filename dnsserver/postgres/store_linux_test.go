@@ -265,6 +265,26 @@ func TestOpen_withoutTheDatabase(t *testing.T) {
 	}
 }
 
+// A host that swallows packets does not keep the store from the next.
+func TestOpen_triesTheNextHost(t *testing.T) {
+	t.Parallel()
+	address := shared.Server(t).Database(t)
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	both := through(t, address, silent.Addr().String()+","+hostOf(t, address))
+	s, err := Open(t.Context(), Options{URL: both, Server: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	if err := s.Apply(t.Context(), record("1.")); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestOpen_saysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	address := shared.Server(t).Database(t)
@@ -275,12 +295,13 @@ func TestOpen_saysWhatIsWrong(t *testing.T) {
 	defer func() { _ = nobody.Close() }()
 	wrong := strings.Replace(address, "storage:", "storage:x", 1)
 	for title, c := range map[string]struct{ url, schema, want string }{
-		"a wrong password":   {wrong, "", `refuses the user "storage": check user and password in storage.postgres.url`},
-		"no such database":   {through(t, address, hostOf(t, address)) + "x", "", "does not exist: create it"},
-		"no URL":             {"host=localhost", "", "this is no PostgreSQL URL"},
-		"a password with @":  {"postgres://a:b@c@localhost/x", "", "percent-encoded"},
-		"a schema in quotes": {address, `a"b`, "use 1 to 55 of a-z"},
-		"the server's own":   {address, "pg_x", "belongs to the server"},
+		"a wrong password":       {wrong, "", `refuses the user "storage": check user and password in storage.postgres.url`},
+		"no such database":       {through(t, address, hostOf(t, address)) + "x", "", "does not exist: create it"},
+		"no URL":                 {"host=localhost", "", "this is no PostgreSQL URL"},
+		"a password with @":      {"postgres://a:b@c@localhost/x", "", "percent-encoded"},
+		"a CA that is not there": {address + "?sslmode=verify-full&sslrootcert=/nowhere.pem", "", "/nowhere.pem"},
+		"a schema in quotes":     {address, `a"b`, "use 1 to 55 of a-z"},
+		"the server's own":       {address, "pg_x", "belongs to the server"},
 	} {
 		_, err := Open(t.Context(), Options{URL: c.url, Schema: c.schema, Server: "a"})
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "w0rd") {

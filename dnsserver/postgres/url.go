@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // checkSchema accepts names that need no quotes, but those of the server.
@@ -41,6 +42,10 @@ func parseURL(text string) (*pgx.ConnConfig, error) {
 		return nil, unusable
 	}
 	config, err := pgx.ParseConfig(text)
+	var told *pgconn.ParseConfigError
+	if errors.As(err, &told) && strings.Contains(err.Error(), "failed to configure TLS") && told.Unwrap() != nil {
+		return nil, fmt.Errorf("the files for TLS that the URL names cannot be used: %w; correct sslrootcert, sslcert or sslkey, and who may read them", told.Unwrap())
+	}
 	if err != nil {
 		return nil, unusable
 	}

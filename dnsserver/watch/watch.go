@@ -210,6 +210,10 @@ func (w *Watcher) lookAt(ctx context.Context, config Config, e Endpoint) bool {
 	if name == "" {
 		return true
 	}
+	if err := w.join(e.Name, s); err != nil {
+		log.Error("what other servers told cannot be read, so nothing is told now", "error", err)
+		return false
+	}
 	done := true
 	for _, channel := range config.Channels {
 		if slices.Contains(s.Told[channel.Name()], name) {
@@ -243,20 +247,41 @@ func (w *Watcher) known(name string) (state, error) {
 		}
 		return next, nil
 	}
-	s := state{Told: map[string][]string{}, loaded: true}
+	s, err := w.read(name)
+	s.loaded = true
+	return s, err
+}
+
+// read is the state of an endpoint as its document has it.
+func (w *Watcher) read(name string) (state, error) {
+	var s state
 	text, ok, err := w.docs.Document(key(name))
-	if err != nil {
-		return s, err
-	}
-	if ok {
-		if err := json.Unmarshal(text, &s); err != nil {
-			return s, fmt.Errorf("read document %s: %w", key(name), err)
-		}
-		if s.Told == nil {
-			s.Told = map[string][]string{}
+	if err == nil && ok {
+		if err = json.Unmarshal(text, &s); err != nil {
+			err = fmt.Errorf("read document %s: %w", key(name), err)
 		}
 	}
-	return s, nil
+	if s.Told == nil {
+		s.Told = map[string][]string{}
+	}
+	return s, err
+}
+
+// join adds what was told meanwhile of the same certificate: by another server
+// that has the same documents.
+func (w *Watcher) join(name string, s state) error {
+	kept, err := w.read(name)
+	if err != nil || kept.Certificate.Fingerprint != s.Certificate.Fingerprint {
+		return err
+	}
+	for channel, told := range kept.Told {
+		for _, stage := range told {
+			if !slices.Contains(s.Told[channel], stage) {
+				s.Told[channel] = append(s.Told[channel], stage)
+			}
+		}
+	}
+	return nil
 }
 
 func (w *Watcher) keep(name string, s state) {

@@ -180,6 +180,35 @@ func TestWatcher_tellsEachStageOncePerCertificateAcrossRestarts(t *testing.T) {
 	}
 }
 
+// Servers that have the same documents tell once.
+func TestWatcher_tellsNothingThatAnotherServerTold(t *testing.T) {
+	issued := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	s := startSite(t, issue(t, 1, issued, 90*day))
+	docs := &memory{all: map[string][]byte{}}
+	hook := &recorder{name: "hook"}
+	now := issued
+	watcher := func() *Watcher {
+		return New(Config{
+			Endpoints: []Endpoint{{Name: "www", Address: s.l.Addr().String(), ServerName: "www.example.com"}},
+			Channels:  []Channel{hook}, Now: func() time.Time { return now },
+		}, docs)
+	}
+	one, other := watcher(), watcher()
+	for _, w := range []*Watcher{one, other} {
+		if !w.Look(t.Context()) || len(hook.told) > 0 {
+			t.Fatalf("told too early: %q", hook.stages())
+		}
+	}
+	for n, at := range []time.Duration{85 * day, 89*day + time.Hour, 91 * day} {
+		now = issued.Add(at)
+		for _, w := range []*Watcher{one, other} {
+			if !w.Look(t.Context()) || len(hook.told) != n+1 {
+				t.Errorf("after %s: told %q, want %d", at, hook.stages(), n+1)
+			}
+		}
+	}
+}
+
 func TestWatcher_triesAgainWhatCouldNotBeTold(t *testing.T) {
 	issued := time.Now().Add(-89*day - time.Hour)
 	s := startSite(t, issue(t, 1, issued, 90*day))

@@ -29,6 +29,7 @@ CREATE TABLE change (
     batch   bytea NOT NULL,
     made_at timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX change_made_at ON change (made_at);
 INSERT INTO change (seq, token, server, batch) VALUES (0, '', '', '');
 
 CREATE TABLE server (

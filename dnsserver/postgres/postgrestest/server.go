@@ -285,7 +285,10 @@ func (s *Server) log() []byte {
 }
 
 func (s *Server) command(name string, arguments ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(s.programs, name), arguments...)
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(s.programs, name)
+	}
+	cmd := exec.Command(name, arguments...)
 	cmd.Dir = s.folder
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential()}
 	return cmd
