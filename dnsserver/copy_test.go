@@ -51,7 +51,7 @@ func fakePrimary(t testing.TB, sign bool, records ...string) netip.AddrPort {
 	for _, server := range []*dns.Server{{PacketConn: packets, Handler: handler}, {Listener: listener, Handler: handler}} {
 		done := make(chan error, 1)
 		go func() { done <- server.ActivateAndServe() }()
-		t.Cleanup(func() { _ = server.Shutdown(); <-done })
+		t.Cleanup(func() { _, _ = server.Shutdown(), <-done })
 	}
 	return packets.LocalAddr().(*net.UDPAddr).AddrPort()
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"sync"
@@ -55,10 +54,10 @@ func (f *follower) wake() {
 
 // state is what is known of the secondary, and a channel that is closed when
 // there is more.
-func (f *follower) state() (seen uint32, problem error, news <-chan struct{}) {
+func (f *follower) state() (seen uint32, news <-chan struct{}, problem error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.seen, f.problem, f.news
+	return f.seen, f.news, f.problem
 }
 
 // learn notes what an attempt told, and returns whether the secondary began or
@@ -209,7 +208,7 @@ func askSerial(ctx context.Context, address netip.AddrPort, apex string, k *key)
 func exchangeUDP(ctx context.Context, address netip.AddrPort, m *dns.Msg, k *key, patience time.Duration) (*dns.Msg, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	m.Id = uint16(rand.Uint32()) //nolint:gosec // with the port, enough against a stranger's guess
+	m.Id = dns.Id()
 	msg, err := m.Pack()
 	if err != nil {
 		return nil, err
