@@ -67,6 +67,8 @@ func (s *Server) commit(batch []update) {
 	switch {
 	case err != nil:
 		err = s.notStored(t, err)
+	case t.batch.empty() && t.draft.view != t.draft.old: // nothing to be kept, and other answers
+		s.show(t.draft, t.batch)
 	case !t.batch.empty():
 		s.show(t.draft, t.batch)
 		s.unsaved = nil

@@ -64,6 +64,7 @@ type Zone struct {
 	// data. SOA and the zone's own NS come from the fields above.
 	Records string
 
+	Primaries    []Primary   // servers that the zone is copied from; then it has neither NameServers nor Records
 	Secondaries  []Secondary // servers that follow this one
 	TransferFrom []string    // networks that may transfer the zone without a key
 }
@@ -125,7 +126,8 @@ func (c Config) compile() (map[string]*zone, []token, []*ConfigError) {
 	_, proxies := compileNetworks("trusted_proxies", c.TrustedProxies)
 	keys, keyProblems := compileKeys(c.Keys, zones)
 	_, followingProblems := compileFollowing(c.Zones, keys)
-	return zones, tokens, slices.Concat(problems, zoneProblems, tokenProblems, keyProblems, followingProblems, c.Updates.problems(), c.QueryLog.problems(), metrics, proxies, c.Accounts.problems(zones), c.checkPolicy())
+	_, primaryProblems := compilePrimaries(c.Zones, keys)
+	return zones, tokens, slices.Concat(problems, zoneProblems, tokenProblems, keyProblems, followingProblems, primaryProblems, c.Updates.problems(), c.QueryLog.problems(), metrics, proxies, c.Accounts.problems(zones), c.checkPolicy())
 }
 
 // joined makes one error of several problems, nil of none.

@@ -126,7 +126,7 @@ func (m *updateMessage) prescan(v *view, z *zone, k *key) error {
 
 // form checks one record of the update section.
 func (r updateRecord) form() error {
-	bad := false
+	var bad bool
 	switch r.class {
 	case dns.ClassINET:
 		bad = isMeta(r.rrtype) || r.data == "" && !mayBeEmpty(r.rrtype)

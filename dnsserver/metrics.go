@@ -60,6 +60,7 @@ func (s *Server) WriteMetrics(m *metric.Writer) {
 	s.counters.updates.write(m)
 	s.counters.transfers.write(m)
 	s.writeFollowers(m)
+	s.writeCopies(m)
 	c := &s.counters
 	m.Family("certificate_dns_changes_total", metric.Counter, "Changes of records, by what became of them.")
 	m.Sample(float64(c.changes.Load()), "result", "made")

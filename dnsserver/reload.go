@@ -33,6 +33,7 @@ func (s *Server) reload(ctx context.Context, config Config) error {
 	err := s.update(ctx, func(d *draft) error {
 		if !sameZones(d.view.zones, zones) {
 			d.rezone(zones)
+			d.view = d.view.withExpiry(s.clock.now())
 		}
 		return nil
 	})
@@ -43,6 +44,7 @@ func (s *Server) reload(ctx context.Context, config Config) error {
 	s.mu.Lock()
 	if s.background != nil {
 		s.useFollowers(s.background, s.settings.Load().following)
+		s.useCopiers(s.background, s.settings.Load().primaries)
 	}
 	s.mu.Unlock()
 	s.conns.limit(orDefault(config.MaxConnections, DefaultMaxConnections), orDefault(config.MaxPerClient, DefaultMaxPerClient))
@@ -69,7 +71,7 @@ func sameZones(a, b map[string]*zone) bool {
 	}
 	for name, z := range a {
 		other := b[name]
-		if other == nil || z.dynamicTTL != other.dynamicTTL || z.soa.Serial != other.soa.Serial || z.fingerprint() != other.fingerprint() {
+		if other == nil || z.copied != other.copied || z.dynamicTTL != other.dynamicTTL || z.soa.Serial != other.soa.Serial || z.fingerprint() != other.fingerprint() {
 			return false
 		}
 	}

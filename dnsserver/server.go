@@ -53,6 +53,7 @@ type Server struct {
 	journals      journals
 	transfers     chan struct{} // has room for as many as go on at once
 	followers     followers
+	copiers       copiers
 	updating      atomic.Int64 // updates over UDP that are being made
 	warnings      quotas       // by client, of what strangers do wrong
 
@@ -141,6 +142,7 @@ func (s *Server) Start(ctx context.Context, addrs ...string) error {
 	s.background = background
 	s.running.Go(s.write)
 	s.useFollowers(background, s.settings.Load().following)
+	s.useCopiers(background, s.settings.Load().primaries)
 	return nil
 }
 

@@ -26,6 +26,7 @@ type settings struct {
 
 	following   map[string]following // by apex
 	transferLog int                  // bytes
+	primaries   map[string][]primary // of copied zones, by apex
 }
 
 // newSettings makes them of a Config without problems.
@@ -35,8 +36,9 @@ func newSettings(config Config, tokens []token) *settings {
 	proxies, _ := compileNetworks("trusted_proxies", config.TrustedProxies)
 	keys, _ := compileKeys(config.Keys, nil)
 	followers, _ := compileFollowing(config.Zones, keys)
+	primaries, _ := compilePrimaries(config.Zones, keys)
 	return &settings{
-		following: followers, transferLog: orDefault(config.TransferLog, DefaultTransferLog),
+		following: followers, primaries: primaries, transferLog: orDefault(config.TransferLog, DefaultTransferLog),
 		keys: keys, updates: config.Updates.withDefaults(),
 		accounts: config.Accounts.withDefaults(config.Zones), registerFrom: register, trustedProxies: proxies, resolver: config.Resolver,
 		tokens: tokens, logQueries: config.LogQueries, metricsFrom: from, addresses: config.QueryLog.Addresses,

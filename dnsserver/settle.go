@@ -147,7 +147,7 @@ func (s *Server) peersBehind(ctx context.Context) ([]client.Lag, error) {
 // await waits until the secondary has a serial.
 func (f *follower) await(ctx context.Context, serial uint32) error {
 	for {
-		seen, _, news := f.state()
+		seen, news, _ := f.state()
 		if has(seen, serial) {
 			return nil
 		}
@@ -164,7 +164,7 @@ func (f *follower) await(ctx context.Context, serial uint32) error {
 func lagging(all []*follower, serial uint32) []client.Lag {
 	var lags []client.Lag
 	for _, f := range all {
-		seen, problem, _ := f.state()
+		seen, _, problem := f.state()
 		if has(seen, serial) {
 			continue
 		}
@@ -193,7 +193,7 @@ func (s *Server) writeFollowers(m *metric.Writer) {
 	m.Family("certificate_dns_secondary_up", metric.Gauge, "Whether a secondary answered when it was asked last.")
 	for _, apex := range apexes {
 		for _, one := range all[apex] {
-			seen, problem, _ := one.state()
+			seen, _, problem := one.state()
 			m.Sample(boolean(problem == nil && seen != 0), "zone", display(apex), "secondary", one.name)
 		}
 	}

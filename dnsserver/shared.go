@@ -175,6 +175,9 @@ func (v *view) followed(b Batch) *view {
 	v = next.loaded(b)
 	for _, d := range b.Documents {
 		zone, ok := strings.CutPrefix(d.Key, serialPrefix)
+		if apex, isCopy := strings.CutPrefix(d.Key, copyPrefix); isCopy && v.zones[apex] != nil && v.zones[apex].copied {
+			v = v.withState(v.zones[apex], v.copyState(v.zones[apex]))
+		}
 		z := v.zones[zone]
 		if !ok || z == nil || d.Delete {
 			continue
@@ -194,6 +197,10 @@ func (s *Server) refill(ctx context.Context) error {
 		return err
 	}
 	for _, z := range v.zones {
+		if z.copied {
+			v = v.withState(z, v.copyState(z))
+			continue
+		}
 		served := old.states[z.index].serial
 		serial := served
 		if text, ok := v.document(serialPrefix + z.name); ok {

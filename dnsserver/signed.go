@@ -101,6 +101,8 @@ func (r *responder) slow(ctx context.Context, v *view, msg []byte) reply {
 		if out, err = r.server.answerUpdate(ctx, v, msg, who, &r.terms); err != nil {
 			return r.unproven(ctx, msg, who, err)
 		}
+	case opcodeOf(msg) == dns.OpcodeNotify:
+		out = r.server.answerNotify(v, msg, who, &r.terms)
 	case transferType(msg) == dns.TypeIXFR && r.terms.limit != tcpSize:
 		out = r.server.overTCP(v, msg, who, &r.terms)
 	default:

@@ -99,7 +99,7 @@ func (s *Server) DeleteDocument(ctx context.Context, key string) error {
 }
 
 func (s *Server) keep(ctx context.Context, doc Document) error {
-	if doc.Key == "" || len(doc.Key) > maxKey || strings.HasPrefix(doc.Key, serialPrefix) {
+	if doc.Key == "" || len(doc.Key) > maxKey || strings.HasPrefix(doc.Key, serialPrefix) || isCopyKey(doc.Key) {
 		return fmt.Errorf("keep a document: %q cannot be its key", doc.Key)
 	}
 	return s.update(ctx, func(d *draft) error {
@@ -260,6 +260,7 @@ func (s *Server) load(ctx context.Context) (*view, error) {
 			s.unsaved = b.Documents
 		}
 	}
+	v = v.withExpiry(s.clock.now())
 	s.accounts.Store(v.countAccounts())
 	s.log.Info("records loaded", "count", v.count())
 	return v, nil

@@ -69,7 +69,7 @@ type apiBlock struct {
 
 type zoneBlock struct {
 	Name        string   `hcl:"name,label"`
-	NameServers []string `hcl:"nameservers"`
+	NameServers []string `hcl:"nameservers,optional"`
 	Hostmaster  string   `hcl:"hostmaster,optional"`
 	TTL         uint32   `hcl:"ttl,optional"`
 	DynamicTTL  uint32   `hcl:"dynamic_ttl,optional"`
@@ -77,6 +77,7 @@ type zoneBlock struct {
 	Serial      uint32   `hcl:"serial,optional"`
 	Records     string   `hcl:"records,optional"`
 
+	Primaries    []primaryBlock   `hcl:"primary,block"`
 	Secondaries  []secondaryBlock `hcl:"secondary,block"`
 	TransferFrom []string         `hcl:"transfer_from,optional"`
 
@@ -148,7 +149,7 @@ func (f *file) config() config {
 		conf.server.Zones = append(conf.server.Zones, dnsserver.Zone{
 			Name: z.Name, NameServers: z.NameServers, Hostmaster: z.Hostmaster,
 			TTL: z.TTL, DynamicTTL: z.DynamicTTL, NegativeTTL: z.NegativeTTL, Serial: z.Serial, Records: z.Records,
-			Secondaries: z.secondaries(), TransferFrom: z.TransferFrom,
+			Primaries: z.primaries(), Secondaries: z.secondaries(), TransferFrom: z.TransferFrom,
 		})
 	}
 	for _, t := range f.Tokens {
