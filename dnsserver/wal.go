@@ -333,6 +333,8 @@ func walk(ctx context.Context, folder string, files walFiles, open func(name str
 		frames, err := walkFile(ctx, path, func() (io.ReadCloser, error) { return open(name) },
 			func(r io.Reader) (*frameReader, error) { return readLog(r, name) }, each)
 		switch {
+		case errors.Is(err, errUnbegun) && i == len(files.logs)-1:
+			return nil // being made, and nothing was ever written to it
 		case err != nil && frames != nil && errors.Is(err, errTorn) && i == len(files.logs)-1:
 			return nil // being written, or cut off by OpenWAL
 		case err != nil && frames != nil && (errors.Is(err, errTorn) || errors.Is(err, errEncoding)):

@@ -54,6 +54,24 @@ func TestBackup_ofARunningServerIsRestored(t *testing.T) {
 	}
 }
 
+// A log file that the server is just beginning has no header yet.
+func TestBackup_whileALogFileBegins(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "storage")
+	w := openWAL(t, path)
+	s := startServer(t, testConfig(), w)
+	put(t, s, "a.example.com", "v")
+	for _, begun := range []string{"", logMagic} {
+		if err := os.WriteFile(filepath.Join(path, numbered(logPrefix, w.next)), []byte(begun), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if err := Backup(t.Context(), path, &out); err != nil || out.Len() == 0 {
+			t.Errorf("with a file of %d bytes: %d bytes, %v", len(begun), out.Len(), err)
+		}
+	}
+}
+
 func TestRestore_refusesADamagedBackup(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -61,11 +61,17 @@ type frameReader struct {
 	buf    []byte
 }
 
+// errUnbegun says that a file is shorter than its header.
+var errUnbegun = errors.New("it ends within its header")
+
 // newFrameReader reads the header of a file.
 func newFrameReader(r io.Reader, magic string) (*frameReader, error) {
 	f := &frameReader{r: bufio.NewReaderSize(r, 1<<16), offset: fileHeader}
 	head := make([]byte, fileHeader)
-	if _, err := io.ReadFull(f.r, head); err != nil {
+	switch _, err := io.ReadFull(f.r, head); {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, errUnbegun
+	case err != nil:
 		return nil, fmt.Errorf("read its header: %w", err)
 	}
 	if string(head[:8]) != magic {

@@ -84,7 +84,7 @@ func TestExamples_tellTheirStories(t *testing.T) {
 	program := buildLab(t)
 	for name, want := range map[string][]string{
 		"paid-dv-renewal":     {"status       issuing", "status       issued", "terraform plan: nothing to do", "DNSPod DV  100 points"},
-		"ov-with-letter":      {"document             open", "letter.docx, ", "organization_review  open", "Day 5:", "status       issued", "SecureSite OV  500 points"},
+		"ov-with-letter":      {"document             open", "letter.docx, ", "organization_review  open", "Day 4:", "status       issued", "SecureSite OV  500 points"},
 		"adopt-console-order": {"status       planned", "payment              open", "nothing was charged", "status       issued", "(console)"},
 	} {
 		t.Run(name, func(t *testing.T) {
