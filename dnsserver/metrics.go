@@ -19,6 +19,7 @@ type counters struct {
 	changes, refusedChanges, storageFaults atomic.Uint64
 	reloads, failedReloads                 atomic.Uint64
 	refusedConnections                     atomic.Uint64
+	failedHandshakes                       atomic.Uint64
 	authFailures                           atomic.Uint64
 	followed                               atomic.Uint64 // batches that other servers stored
 	updates                                updateCounters
@@ -156,6 +157,7 @@ func (s *Server) writeRecords(m *metric.Writer) {
 	open, refused := s.conns.count(), s.counters.refusedConnections.Load()
 	m.Single("certificate_dns_connections", metric.Gauge, "TCP connections that are open.", float64(open))
 	m.Single("certificate_dns_connections_refused_total", metric.Counter, "TCP connections that there was no place for.", float64(refused))
+	m.Single("certificate_dns_tls_handshakes_failed_total", metric.Counter, "Connections for DNS over TLS that did not come to a question.", float64(s.counters.failedHandshakes.Load()))
 	v := s.view.Load()
 	if v == nil {
 		return

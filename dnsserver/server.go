@@ -2,6 +2,7 @@ package dnsserver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"html/template"
@@ -73,6 +74,10 @@ type Server struct {
 	cancel    context.CancelFunc
 	endpoints []endpoint
 	inherited map[netip.AddrPort]endpoint
+	tlsConfig *tls.Config // nil: no DNS over TLS
+	tlsAddrs  []string
+
+	tlsListeners []*net.TCPListener
 	// background ends with Shutdown; nil before Start.
 	background context.Context //nolint:containedctx // followers that a reload adds need it
 }
@@ -150,7 +155,11 @@ func (s *Server) begin(ctx context.Context, addrs []string) (context.Context, er
 		return nil, errors.New("start: the server was started before; make another with New")
 	}
 	s.started = true
-	conns, err := s.open(ctx, addrs)
+	err := s.openTLS(ctx)
+	var conns []datagrams
+	if err == nil {
+		conns, err = s.open(ctx, addrs)
+	}
 	if err != nil {
 		return nil, errors.Join(err, s.closeSockets())
 	}
@@ -161,6 +170,9 @@ func (s *Server) begin(ctx context.Context, addrs []string) (context.Context, er
 	}
 	for _, e := range s.endpoints {
 		s.running.Go(func() { s.serveTCP(background, e.tcp, s.taps.add(overTCP, s.queries)) })
+	}
+	for _, l := range s.tlsListeners {
+		s.running.Go(func() { s.serveTCP(background, l, s.taps.add(overTLS, s.queries)) })
 	}
 	return background, nil
 }
@@ -237,6 +249,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		}
 		_ = e.tcp.Close() // ends the accept
 	}
+	for _, l := range s.tlsListeners {
+		_ = l.Close() // ends the accept
+	}
 	s.conns.interrupt()
 	done := make(chan struct{})
 	go func() {
@@ -259,6 +274,11 @@ func (s *Server) closeSockets() error {
 	var errs []error
 	for _, e := range s.endpoints {
 		if err := e.close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	for _, l := range s.tlsListeners {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
 	}

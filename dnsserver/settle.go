@@ -105,20 +105,43 @@ func (s *Server) Serial(name string) (zone string, serial uint32, err error) {
 }
 
 // Settled waits until every secondary of a zone answers with this serial or a
-// later one. When ctx ends first it returns those that do not, and ctx's error.
-// A zone without secondaries is settled.
+// later one, and every server that shares the storage shows it. When ctx ends
+// first it returns those that do not, and ctx's error. A zone without either is
+// settled.
 func (s *Server) Settled(ctx context.Context, zone string, serial uint32) ([]client.Lag, error) {
 	apex, err := canonicalName(zone)
 	if err != nil {
 		return nil, fmt.Errorf("wait for the secondaries: %w", err)
 	}
 	all := s.followers.of(apex)
+	behind, peersErr := s.peersBehind(ctx)
 	for _, f := range all {
 		if err := f.await(ctx, serial); err != nil {
-			return lagging(all, serial), fmt.Errorf("wait for the secondaries of %s: %w", display(apex), err)
+			return append(lagging(all, serial), behind...), fmt.Errorf("wait for the secondaries of %s: %w", display(apex), err)
 		}
 	}
+	if peersErr != nil {
+		return behind, fmt.Errorf("wait for the servers that share the storage: %w", peersErr)
+	}
 	return nil, nil
+}
+
+// peersBehind waits until all servers that share the storage show what this one
+// shows, and returns those that do not when ctx ends.
+func (s *Server) peersBehind(ctx context.Context) ([]client.Lag, error) {
+	if s.shared == nil {
+		return nil, nil
+	}
+	sequence := s.shared.Condition().Sequence
+	peers, err := s.shared.Await(ctx, sequence)
+	var lags []client.Lag
+	for _, p := range peers {
+		lags = append(lags, client.Lag{
+			Secondary: p.Name,
+			Problem:   fmt.Sprintf("it shares the storage, and showed change %d, not %d, when it was seen at %s", p.Sequence, sequence, exact(p.Seen)),
+		})
+	}
+	return lags, err
 }
 
 // await waits until the secondary has a serial.

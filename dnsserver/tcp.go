@@ -88,7 +88,7 @@ func (c *connections) admit(conn net.Conn) bool {
 func (c *connections) spoke(conn net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if known := c.all[conn]; known != nil {
+	if known := c.all[bare(conn)]; known != nil {
 		c.silent.MoveToBack(known.place)
 	}
 }
@@ -145,7 +145,8 @@ func (c *connections) closeAll() {
 	}
 }
 
-// serveTCP accepts connections until the listener is closed.
+// serveTCP accepts connections until the listener is closed, for DNS over TLS
+// where the tap counts that.
 func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener, t *tap) {
 	for ctx.Err() == nil {
 		conn, err := l.Accept()
@@ -169,7 +170,15 @@ func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener, t *tap) {
 		}
 		s.running.Go(func() {
 			defer s.conns.release(conn)
-			s.serveConn(ctx, conn, t)
+			served := conn
+			if t.transport == overTLS {
+				if served, err = s.handshake(ctx, conn); err != nil {
+					s.log.LogAttrs(ctx, slog.LevelDebug, "tls handshake", slog.String("client", conn.RemoteAddr().String()), slog.Any("error", err))
+					_ = conn.Close() // nothing was read
+					return
+				}
+			}
+			s.serveConn(ctx, served, t)
 		})
 	}
 }

@@ -62,10 +62,14 @@ type Store struct {
 	seq   int64      // of the last batch that was read or stored
 	token []byte     // of that batch
 
+	looked time.Time // when around was read
+	around []dnsserver.Peer
+
 	known      atomic.Uint64 // seq, for others to read
 	latest     atomic.Uint64 // seq of the newest batch that is known of
 	reconnects atomic.Uint64
 	gaps       atomic.Uint64
+	asked      atomic.Int64  // when somebody asked how far this server is, in Unix nanoseconds
 	wake       chan struct{} // has room for one
 
 	state     sync.Mutex // guards what follows
@@ -267,6 +271,9 @@ func (s *Store) Close() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if stop != nil {
+		s.leave()
+	}
 	s.drop()
 	return nil
 }

@@ -22,6 +22,7 @@ type config struct {
 	listen  []string
 	storage storage
 	api     *apiBlock // nil: no API
+	tls     *tlsBlock // nil: no DNS over TLS
 	log     *logBlock // nil: text at level info
 	server  dnsserver.Config
 	watch   watch.Config    // without endpoints: nothing is watched
@@ -40,6 +41,7 @@ type file struct {
 	Resolver    string         `hcl:"resolver,optional"`
 	AcmeDNS     *acmeDNSBlock  `hcl:"acme_dns,block"`
 	API         *apiBlock      `hcl:"api,block"`
+	TLS         *tlsBlock      `hcl:"tls,block"`
 	Zones       []zoneBlock    `hcl:"zone,block"`
 	Tokens      []tokenBlock   `hcl:"token,block"`
 	Keys        []keyBlock     `hcl:"tsig_key,block"`
@@ -109,7 +111,7 @@ func readConfig(path string) (config, error) {
 		return config{}, diagnosticsError(diags)
 	}
 	conf := f.config()
-	problems := slices.Concat(f.checkListen(), f.checkStorage(&conf.storage), f.checkAPI(), f.Log.check(), f.policy(&conf.server), f.keys(&conf.server), f.AcmeDNS.apply(&conf.server.Accounts), f.Watch.apply(&conf.watch))
+	problems := slices.Concat(f.checkListen(), f.checkStorage(&conf.storage), f.checkAPI(), f.checkTLS(), f.Log.check(), f.policy(&conf.server), f.keys(&conf.server), f.AcmeDNS.apply(&conf.server.Accounts), f.Watch.apply(&conf.watch))
 	if f.API != nil {
 		problems = append(problems, f.API.ACME.apply(&conf.own, conf.storage.path, conf.server.Zones)...)
 	}
@@ -137,7 +139,7 @@ func diagnosticsError(diags hcl.Diagnostics) error {
 
 // config turns the file into what the server takes.
 func (f *file) config() config {
-	conf := config{listen: f.Listen, api: f.API, log: f.Log}
+	conf := config{listen: f.Listen, api: f.API, tls: f.TLS, log: f.Log}
 	conf.server.TransferLog = f.TransferLog
 	conf.server.LogQueries, conf.server.QueryLog, conf.server.Resolver = f.LogQueries, f.QueryLog.conf(), f.Resolver
 	if f.API != nil {
