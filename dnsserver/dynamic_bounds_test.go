@@ -11,6 +11,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/certiform/terraform-provider-certificate/dnsserver/client"
 	"github.com/certiform/terraform-provider-certificate/dnsserver/tsig"
 )
 
@@ -147,6 +148,46 @@ func TestUpdate_isInTheTimeline(t *testing.T) {
 	}
 	if got := s.counters.updates.rcodes[dns.RcodeSuccess].Load(); got != 1 {
 		t.Errorf("%d updates are counted, want 1", got)
+	}
+	m = new(dns.Msg).SetUpdate("example.com.")
+	m.Insert(parseRecords(t, "a.dyn.example.com. 60 A 192.0.2.1"))
+	sendUpdate(t, s, "tcp", signer(t, "txt"), m)
+	events = s.history.matching(func(string) bool { return true }, time.Time{}, 10, "")
+	if len(events) != 2 || events[0].Kind != client.EventRefuse || events[0].Rcode != "REFUSED" || events[0].Value != "192.0.2.1" || !strings.Contains(events[0].Problem, "may not change A") {
+		t.Errorf("%+v, want the refusal and why", events)
+	}
+	line := eventLines(events[:1], time.Now())[0]
+	if line.Verb != "refused" || line.Who != `key "txt" 127.0.0.1` || !strings.Contains(line.Note, "add it to the key's updates and types") {
+		t.Errorf("the page shows %+v", line)
+	}
+}
+
+// A signature that is cut short proves too little (RFC 8945 §5.2.4), and so much
+// is said with a whole one.
+func TestUpdate_row13_truncatedSignature(t *testing.T) {
+	s := startServer(t, updateConfig(), NewMemoryStore())
+	k := signer(t, "all")
+	m := new(dns.Msg).SetUpdate("example.com.")
+	m.Insert(parseRecords(t, "a.dyn.example.com. 60 TXT new"))
+	signed, mac := k.Sign(wire(t, m), nil, time.Now())
+	at := bytes.Index(signed, mac)
+	for left, want := range map[int]int{20: dns.RcodeNotAuth, 8: dns.RcodeFormatError} {
+		cut := append(bytes.Clone(signed[:at+left]), signed[at+len(mac):]...)
+		cut[at-1] = byte(left) // the MAC's length, and that of the data
+		cut[at-10-len("\x0bhmac-sha256\x00")-1] -= byte(len(mac) - left)
+		for _, network := range []string{"udp", "tcp"} {
+			reply := exchange(t, network, s.Addr().String(), cut)
+			if got := unwire(t, reply); got.Rcode != want {
+				t.Errorf("%d bytes over %s: %s, want %s", left, network, dns.RcodeToString[got.Rcode], dns.RcodeToString[want])
+			}
+			signature, err := tsig.Find(reply)
+			if want == dns.RcodeNotAuth && (err != nil || signature == nil || signature.Error != dns.RcodeBadTrunc || k.Verify(reply, signature, cut[at:at+left], time.Now()) != nil) {
+				t.Errorf("%d bytes over %s: %+v, %v; want BADTRUNC, signed", left, network, signature, err)
+			}
+		}
+	}
+	if got := shown(t, s, "a.dyn.example.com."); len(got) > 0 {
+		t.Errorf("there is %q, want nothing", got)
 	}
 }
 
