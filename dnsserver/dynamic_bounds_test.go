@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -214,4 +215,43 @@ func TestUpdate_doesNotKeepQueriesWaiting(t *testing.T) {
 	if rcode := <-done; rcode != dns.RcodeSuccess {
 		t.Error(dns.RcodeToString[rcode])
 	}
+}
+
+// Over the limit of updates at once datagrams are dropped, for their clients to
+// send again; what is being made is not.
+func TestUpdate_overTheLimitIsDropped(t *testing.T) {
+	store := &slowStore{MemoryStore: NewMemoryStore(), begun: make(chan struct{}, 2), release: make(chan struct{})}
+	config := updateConfig()
+	config.Updates.MaxPending = 1
+	s := startServer(t, config, store)
+	store.slow.Store(true)
+	message := func(value string) *dns.Msg {
+		m := new(dns.Msg).SetUpdate("example.com.")
+		m.Insert(parseRecords(t, "a.dyn.example.com. 60 TXT "+value))
+		return m
+	}
+	done := make(chan int, 1)
+	go func() { done <- sendUpdate(t, s, "udp", signer(t, "all"), message("first")).Rcode }()
+	<-store.begun
+	conn, err := net.Dial("udp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	signed, _ := signer(t, "all").Sign(wire(t, message("second")), nil, time.Now())
+	if _, err := conn.Write(signed); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the second is dropped", func() bool { return s.counters.updates.dropped.Load() == 1 })
+	close(store.release)
+	if rcode := <-done; rcode != dns.RcodeSuccess {
+		t.Error(dns.RcodeToString[rcode])
+	}
+	if got := strings.Join(shown(t, s, "a.dyn.example.com."), ", "); got != "TXT first" {
+		t.Errorf("there is %q, want the first alone", got)
+	}
+	eventually(t, "the same datagram is taken", func() bool {
+		rcode := unwire(t, exchange(t, "udp", s.Addr().String(), signed)).Rcode
+		return rcode == dns.RcodeSuccess
+	})
 }

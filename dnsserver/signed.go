@@ -276,8 +276,11 @@ func (s *Server) takeUpdate(ctx context.Context, v *view, msg []byte, q query, w
 	}
 	if err != nil {
 		s.history.refuse(actorOf(ctx), m.changes(), err)
+		return err
 	}
-	return err
+	s.log.LogAttrs(ctx, slog.LevelInfo, "records updated", slog.String("client", t.client.String()),
+		slog.String("key", display(who.key.Name())), slog.String("zone", display(z.name)), slog.Int("changes", len(m.updates)))
+	return nil
 }
 
 // makeUpdate makes the changes of an UPDATE that was scanned.
