@@ -26,6 +26,7 @@ const maxTTL = 1<<31 - 1
 // every field but Zones is usable.
 type Config struct {
 	Zones  []Zone
+	DNSSEC DNSSEC
 	Tokens []Token // who may use the HTTP API; none means nobody
 
 	MaxConnections int           // TCP connections at once; 0 means DefaultMaxConnections
@@ -58,6 +59,7 @@ type Zone struct {
 	DynamicTTL  uint32 // seconds, of TXT values put over the API; 0 means DefaultDynamicTTL
 	NegativeTTL uint32 // seconds, how long resolvers may keep a "no" (RFC 2308 §5); 0 means DefaultNegativeTTL
 	Serial      uint32 // of the SOA; 0 means 1
+	Signed      bool   // by DNSSEC, with keys in the folder of the Config's DNSSEC
 
 	// Records are lines of a zone file (RFC 1035 §5.1) with names relative to
 	// the zone: addresses, delegations, CNAMEs, wildcards, any type that holds
@@ -127,7 +129,7 @@ func (c Config) compile() (map[string]*zone, []token, []*ConfigError) {
 	keys, keyProblems := compileKeys(c.Keys, zones)
 	_, followingProblems := compileFollowing(c.Zones, keys)
 	_, primaryProblems := compilePrimaries(c.Zones, keys)
-	return zones, tokens, slices.Concat(problems, zoneProblems, tokenProblems, keyProblems, followingProblems, primaryProblems, c.Updates.problems(), c.QueryLog.problems(), metrics, proxies, c.Accounts.problems(zones), c.checkPolicy())
+	return zones, tokens, slices.Concat(problems, zoneProblems, tokenProblems, keyProblems, followingProblems, primaryProblems, c.DNSSEC.problems(c.Zones), c.Updates.problems(), c.QueryLog.problems(), metrics, proxies, c.Accounts.problems(zones), c.checkPolicy())
 }
 
 // joined makes one error of several problems, nil of none.

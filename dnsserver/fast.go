@@ -159,7 +159,7 @@ func (v *view) fast(q *hot, msg, out []byte, t *terms) (wire []byte, kind class,
 	}
 	z, depth := v.fastZone(q)
 	q.zone = z
-	if z == nil || z.copied && v.states[z.index].expired || v.fastCut(z, q, depth) {
+	if z == nil || z.signed && q.do || z.copied && v.states[z.index].expired || v.fastCut(z, q, depth) {
 		return out, 0, false, false
 	}
 	f := found{node: z.nodes[q.name], leaf: v.table.get(q.name)}

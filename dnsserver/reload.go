@@ -51,7 +51,13 @@ func (s *Server) reload(ctx context.Context, config Config) error {
 	s.idleTimeout.Store(int64(orDefault(config.IdleTimeout, DefaultIdleTimeout)))
 	if !samePolicy(s.replies, config) {
 		s.replies = config
-		s.policy.Store(config.policy()) // with other secrets for cookies, unless they are configured
+		next := config.policy()
+		next.signers = s.policy.Load().signers
+		s.policy.Store(next) // with other secrets for cookies, unless they are configured
+	}
+	s.signing = config.DNSSEC
+	if err := s.useKeys(ctx); err != nil {
+		s.log.Error("keys of signed zones are at fault", "error", err)
 	}
 	if s.queries != nil {
 		s.queries.privacy.Store(&config.QueryLog.Addresses)
@@ -71,7 +77,7 @@ func sameZones(a, b map[string]*zone) bool {
 	}
 	for name, z := range a {
 		other := b[name]
-		if other == nil || z.copied != other.copied || z.dynamicTTL != other.dynamicTTL || z.soa.Serial != other.soa.Serial || z.fingerprint() != other.fingerprint() {
+		if other == nil || z.copied != other.copied || z.signed != other.signed || z.dynamicTTL != other.dynamicTTL || z.soa.Serial != other.soa.Serial || z.fingerprint() != other.fingerprint() {
 			return false
 		}
 	}

@@ -49,6 +49,7 @@ type Server struct {
 	moreMetrics   []func(*metric.Writer)
 	since         time.Time // when it was made
 	policy        atomic.Pointer[policy]
+	signing       DNSSEC // guarded by reloading
 	replays       *replays
 	journals      journals
 	transfers     chan struct{} // has room for as many as go on at once
@@ -113,7 +114,7 @@ func New(config Config, store Store, logger *slog.Logger) (*Server, error) {
 	s.different, s.served = map[string]bool{}, map[string]uint32{}
 	s.idleTimeout.Store(int64(orDefault(config.IdleTimeout, DefaultIdleTimeout)))
 	s.replays = newReplays(s.since, maxReplays)
-	s.replies = config
+	s.replies, s.signing = config, config.DNSSEC
 	s.policy.Store(config.policy())
 	s.settings.Store(newSettings(config, tokens))
 	return s, nil
@@ -130,9 +131,20 @@ func (s *Server) Start(ctx context.Context, addrs ...string) error {
 		return err
 	}
 	v, err := s.load(ctx)
+	if err == nil {
+		err = s.commence(background, v)
+	}
+	if err == nil {
+		err = s.beginKeys(ctx, background)
+	}
 	if err != nil {
 		return errors.Join(err, s.Shutdown(context.WithoutCancel(ctx)))
 	}
+	return nil
+}
+
+// commence puts the first view into force and takes changes.
+func (s *Server) commence(background context.Context, v *view) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if background.Err() != nil {

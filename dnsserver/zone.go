@@ -19,6 +19,7 @@ type zone struct {
 	nodes      map[string]*node // by canonical name; empty non-terminals are there too
 	cuts       bool             // there are delegations among them
 	tail       *negativeTail    // nil: negative answers are not prebuilt
+	signed     bool             // by DNSSEC, when it is asked
 	copied     bool             // from a primary: all it has are records that come and go
 }
 
@@ -113,7 +114,7 @@ func (b *zoneBuilder) begin() bool {
 		return true
 	}
 	b.zone = &zone{
-		name: apex, dynamicTTL: orDefault(b.conf.DynamicTTL, DefaultDynamicTTL),
+		name: apex, signed: b.conf.Signed, dynamicTTL: orDefault(b.conf.DynamicTTL, DefaultDynamicTTL),
 		nodes: map[string]*node{apex: {rrsets: map[uint16][]dns.RR{}}},
 	}
 	for field, v := range map[string]uint32{"ttl": ttl, "dynamic_ttl": b.zone.dynamicTTL, "negative_ttl": negativeTTL} {
