@@ -97,7 +97,7 @@ func (s *Server) commit(batch []update) {
 func (s *Server) show(d *draft, b Batch) {
 	s.remember(d, b, s.settings.Load().transferLog)
 	s.view.Store(d.view)
-	s.wakeFollowers(d)
+	s.wakeFollowers(d, b)
 }
 
 // notStored says that a batch is not stored, or that nobody knows.

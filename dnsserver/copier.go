@@ -233,6 +233,9 @@ func (s *Server) takeOver(ctx context.Context, c *copier, got received, have *dn
 		if z == nil || !z.copied {
 			return nil // a reload came before
 		}
+		if state := d.view.states[z.index]; !state.expired && has(state.serial, got.soa.Serial) {
+			return nil // a server that shares the storage was first
+		}
 		if got.content != nil {
 			kind = kindAXFR
 			return d.replace(z, got.soa, got.content, s.clock.now())
@@ -293,6 +296,27 @@ func (s *Server) takeNotify(q query, who identity, t *terms) int {
 	default: // it is being looked at
 	}
 	return dns.RcodeSuccess
+}
+
+// copyNote says of a copied zone where it is from and how old, on the page.
+func (s *Server) copyNote(v *view, z *zone) string {
+	if !z.copied {
+		return ""
+	}
+	note := " (a copy"
+	if c := s.copiers.of(z.name); c != nil && len(c.primaries) > 0 {
+		note += " of " + c.primaries[0].address.String()
+	}
+	have, ok := v.copiedOf(z)
+	switch {
+	case !ok:
+		note += ", not yet transferred"
+	case v.states[z.index].expired:
+		note += ", expired: the primary was last reached " + exact(have.refreshed)
+	default:
+		note += ", current as of " + exact(have.refreshed)
+	}
+	return note + ")"
 }
 
 // writeCopies says how old the copies are.

@@ -271,6 +271,10 @@ func TestCopy_expires(t *testing.T) {
 		}
 	}
 	settles(t, time.Minute, rcodeOfCopy(dns.RcodeServerFailure))
+	v := s.view.Load()
+	if note := s.copyNote(v, v.zones["example.com."]); !strings.Contains(note, own.String()+", expired: the primary was last reached") {
+		t.Errorf("the page says %q, want that the copy expired", note)
+	}
 	if m := unwire(t, exchange(t, "udp", s.Addr().String(), wire(t, ask("other.test. SOA")))); m.Rcode != dns.RcodeSuccess {
 		t.Errorf("another zone: %s", dns.RcodeToString[m.Rcode])
 	}

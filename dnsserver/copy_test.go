@@ -159,6 +159,28 @@ func TestReload_changesThatAreNotStored(t *testing.T) {
 	}
 }
 
+// A zone that records leave for a new zone below it has other contents, so its
+// secondaries have to hear of it.
+func TestReload_recordsThatMoveChangeTheSerial(t *testing.T) {
+	s := startServer(t, transferConfig(), NewMemoryStore())
+	put(t, s, "a.dyn.example.com", "v")
+	_, serial, _ := s.Serial("example.com")
+	config := transferConfig()
+	config.Zones = append(config.Zones, Zone{Name: "dyn.example.com", NameServers: []string{"ns.elsewhere.test"}})
+	for range 2 { // a second time nothing moves
+		if err := s.Reload(t.Context(), config); err != nil {
+			t.Fatal(err)
+		}
+		if _, now, _ := s.Serial("example.com"); now != nextSerial(serial) {
+			t.Errorf("the serial was %d and is %d, want the next", serial, now)
+		}
+	}
+	all, rcode := transferred(t, s.Addr(), ixfr(serial), signer(t, "transfer"))
+	if rcode != dns.RcodeSuccess || len(all) < 20 {
+		t.Errorf("%s %q, want the whole zone", dns.RcodeToString[rcode], brief(all))
+	}
+}
+
 // FuzzReceive checks that no transfer of a stranger's makes the reader panic.
 func FuzzReceive(f *testing.F) {
 	pack := func(lines ...string) []byte {

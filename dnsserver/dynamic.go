@@ -316,6 +316,24 @@ func (r updateRecord) deleteOne(d *draft, z *zone) error {
 	return d.change(Change{Name: r.name, Type: r.rrtype, Data: r.data, Op: DeleteRecord})
 }
 
+// changes are the updates as the history has them.
+func (m *updateMessage) changes() []Change {
+	var all []Change
+	for _, r := range m.updates {
+		c := Change{Name: r.name, Type: r.rrtype, TTL: r.ttl, Data: r.data}
+		switch {
+		case r.class == dns.ClassANY && r.rrtype == dns.TypeANY:
+			c.Op = DeleteName
+		case r.class == dns.ClassANY:
+			c.Op = DeleteSet
+		case r.class == dns.ClassNONE:
+			c.Op = DeleteRecord
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
 // rcodeOf is what an UPDATE is answered that ended with err.
 func rcodeOf(err error) int {
 	var r *refusal

@@ -2,12 +2,9 @@ package dnsserver
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
-	"errors"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -299,106 +296,6 @@ func TestQuery_row13_isAnsweredSigned(t *testing.T) {
 		if reply.Truncated != (network == "udp") || network == "tcp" && len(reply.Answer) != 12 {
 			t.Errorf("%s: TC %t with %d answers; the signature has to fit too", network, reply.Truncated, len(reply.Answer))
 		}
-	}
-}
-
-func TestUpdate_limits(t *testing.T) {
-	config := updateConfig()
-	config.Updates = Updates{MaxRecords: 20, MaxValues: 5, MaxBytes: 3000}
-	s := startServer(t, config, NewMemoryStore())
-	for title, test := range map[string]struct {
-		records, size, rcode int
-	}{
-		"as many values as are allowed": {5, 10, dns.RcodeSuccess},
-		"one more":                      {6, 10, dns.RcodeRefused},
-		"too many records":              {21, 10, dns.RcodeRefused},
-		"too many bytes":                {20, 200, dns.RcodeRefused},
-	} {
-		m := new(dns.Msg).SetUpdate("example.com.")
-		for n := range test.records {
-			m.Insert(parseRecords(t, "a.dyn.example.com. 60 TXT "+string(rune('a'+n))+strings.Repeat("x", test.size)))
-		}
-		if reply := sendUpdate(t, s, "tcp", signer(t, "all"), m); reply.Rcode != test.rcode {
-			t.Errorf("%s: %s, want %s", title, dns.RcodeToString[reply.Rcode], dns.RcodeToString[test.rcode])
-		}
-	}
-	if got := shown(t, s, "a.dyn.example.com."); len(got) != 5 {
-		t.Errorf("there are %d values, want the 5 of the update that was allowed", len(got))
-	}
-}
-
-// slowStore waits with what it is given, once told to.
-type slowStore struct {
-	*MemoryStore
-	slow    atomic.Bool
-	begun   chan struct{}
-	release chan struct{}
-}
-
-func (s *slowStore) Apply(ctx context.Context, b Batch) error {
-	if s.slow.Load() {
-		s.begun <- struct{}{}
-		<-s.release
-	}
-	return s.MemoryStore.Apply(ctx, b)
-}
-
-// failingStore takes nothing.
-type failingStore struct{ *MemoryStore }
-
-func (failingStore) Apply(context.Context, Batch) error { return errors.New("read-only file system") }
-
-func TestUpdate_storageFaultIsSERVFAIL(t *testing.T) {
-	s := startServer(t, updateConfig(), failingStore{NewMemoryStore()})
-	m := new(dns.Msg).SetUpdate("example.com.")
-	m.Insert(parseRecords(t, "a.dyn.example.com. 60 TXT new"))
-	for _, network := range []string{"udp", "tcp"} {
-		if reply := sendUpdate(t, s, network, signer(t, "all"), m); reply.Rcode != dns.RcodeServerFailure {
-			t.Errorf("%s: %s, want SERVFAIL", network, dns.RcodeToString[reply.Rcode])
-		}
-		m.Id++
-	}
-	if got := shown(t, s, "a.dyn.example.com."); len(got) > 0 {
-		t.Errorf("there is %q, which is stored nowhere", got)
-	}
-}
-
-func TestUpdate_isInTheTimeline(t *testing.T) {
-	s := startServer(t, updateConfig(), NewMemoryStore())
-	m := new(dns.Msg).SetUpdate("example.com.")
-	m.Insert(parseRecords(t, "a.dyn.example.com. 60 TXT new"))
-	sendUpdate(t, s, "udp", signer(t, "txt"), m)
-	events := s.history.matching(func(string) bool { return true }, time.Time{}, 10, "")
-	if len(events) != 1 || events[0].By != `key "txt"` || events[0].Client != "127.0.0.1" || events[0].Value != "new" {
-		t.Errorf("%+v, want who did it", events)
-	}
-	if got := s.counters.updates.rcodes[dns.RcodeSuccess].Load(); got != 1 {
-		t.Errorf("%d updates are counted, want 1", got)
-	}
-}
-
-// While the disk takes its time, queries are answered on the same socket.
-func TestUpdate_doesNotKeepQueriesWaiting(t *testing.T) {
-	store := &slowStore{MemoryStore: NewMemoryStore(), begun: make(chan struct{}, 1), release: make(chan struct{})}
-	s := startServer(t, updateConfig(), store)
-	store.slow.Store(true)
-	m := new(dns.Msg).SetUpdate("example.com.")
-	m.Insert(parseRecords(t, "a.dyn.example.com. 60 TXT new"))
-	done := make(chan int, 1)
-	go func() { done <- sendUpdate(t, s, "udp", signer(t, "all"), m).Rcode }()
-	select {
-	case <-store.begun:
-	case rcode := <-done:
-		t.Fatalf("%s, and nothing was stored", dns.RcodeToString[rcode])
-	}
-	for range 20 {
-		if reply := unwire(t, exchange(t, "udp", s.Addr().String(), wire(t, ask("www.example.com. A")))); len(reply.Answer) != 1 {
-			t.Fatal(reply)
-		}
-	}
-	close(store.release)
-	if rcode := <-done; rcode != dns.RcodeSuccess {
-		t.Error(dns.RcodeToString[rcode])
 	}
 }
 

@@ -203,7 +203,7 @@ func (s *Server) zoneLines(v *view, counts map[string]int) []zoneLine {
 				hosts = append(hosts, display(lower(ns.Ns)))
 			}
 		}
-		l.NameServers = strings.Join(hosts, ", ")
+		l.NameServers = strings.Join(hosts, ", ") + s.copyNote(v, z)
 		lines = append(lines, l)
 	}
 	return lines

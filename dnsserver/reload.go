@@ -100,6 +100,32 @@ func (d *draft) rezone(zones map[string]*zone) {
 	for _, c := range d.view.parked {
 		b.Changes = append(b.Changes, c)
 	}
+	before := d.view
 	d.view = next.loaded(b)
 	d.reserial()
+	for apex := range moved(before, d.view, b.Changes) {
+		old, z := before.zones[apex], d.view.zones[apex]
+		if old == nil || z == nil || z.copied || before.states[old.index].serial != d.view.states[z.index].serial {
+			continue
+		}
+		d.keys[d.bump(z).Key] = struct{}{} // secondaries have to hear of it
+	}
+}
+
+// moved are the apexes of zones that records came to, or went from, because
+// there are other zones now.
+func moved(before, after *view, records []Change) map[string]struct{} {
+	in := func(v *view, c Change) string {
+		if _, parked := v.parked[c.key()]; parked {
+			return ""
+		}
+		return v.zoneOf(c.Name, c.Type).apex()
+	}
+	apexes := map[string]struct{}{}
+	for _, c := range records {
+		if from, to := in(before, c), in(after, c); from != to {
+			apexes[from], apexes[to] = struct{}{}, struct{}{}
+		}
+	}
+	return apexes
 }

@@ -34,11 +34,17 @@ func (f *followers) wake(apex string) {
 	}
 }
 
-// wakeFollowers tells those of the zones that a draft gave a serial.
-func (s *Server) wakeFollowers(d *draft) {
-	for apex, z := range d.view.zones {
-		old := d.old.zones[apex]
-		if old == nil || d.old.states[old.index].serial != d.view.states[z.index].serial {
+// wakeFollowers tells those of the zones that a batch gave a serial; after a
+// change without a batch, all.
+func (s *Server) wakeFollowers(d *draft, b Batch) {
+	if b.empty() {
+		for apex := range d.view.zones {
+			s.followers.wake(apex)
+		}
+		return
+	}
+	for _, doc := range b.Documents {
+		if _, apex, ok := strings.Cut(doc.Key, "/"); ok && (strings.HasPrefix(doc.Key, serialPrefix) || isCopyKey(doc.Key)) {
 			s.followers.wake(apex)
 		}
 	}

@@ -270,10 +270,21 @@ func (s *Server) takeUpdate(ctx context.Context, v *view, msg []byte, q query, w
 	case len(msg) > limits.MaxBytes:
 		return refuseUpdate(dns.RcodeRefused, "it has %d bytes, and updates.max_bytes allows %d; send several", len(msg), limits.MaxBytes)
 	}
-	if err := m.prescan(v, z, who.key); err != nil {
+	ctx = withActor(ctx, who.key.label(), t.client)
+	if err = m.prescan(v, z, who.key); err == nil {
+		err = s.makeUpdate(ctx, &m, who.key, limits.MaxValues)
+	}
+	if err != nil {
+		s.history.refuse(actorOf(ctx), m.changes(), err)
 		return err
 	}
-	ctx = withActor(ctx, who.key.label(), t.client)
+	s.log.LogAttrs(ctx, slog.LevelInfo, "records updated", slog.String("client", t.client.String()),
+		slog.String("key", display(who.key.Name())), slog.String("zone", display(z.name)), slog.Int("changes", len(m.updates)))
+	return nil
+}
+
+// makeUpdate makes the changes of an UPDATE that was scanned.
+func (s *Server) makeUpdate(ctx context.Context, m *updateMessage, k *key, most int) error {
 	return s.update(ctx, func(d *draft) error {
 		now := d.view.zones[m.zone] // after a reload it may be another
 		if now == nil {
@@ -282,7 +293,7 @@ func (s *Server) takeUpdate(ctx context.Context, v *view, msg []byte, q query, w
 		if err := m.check(d.view, now); err != nil {
 			return err
 		}
-		return m.apply(d, now, who.key, limits.MaxValues)
+		return m.apply(d, now, k, most)
 	})
 }
 
