@@ -229,9 +229,6 @@ func compilePrimaries(confs []Zone, keys map[string]*key) (map[string][]primary,
 			}
 			all[apex] = append(all[apex], one)
 		}
-		if conf.Signed {
-			problem("primary", "remove dnssec = true, or let the zone be this server's own", "a copied zone cannot be signed here")
-		}
 		if len(conf.NameServers) > 0 || conf.Records != "" || conf.Hostmaster != "" || conf.Serial != 0 || conf.TTL != 0 || conf.NegativeTTL != 0 {
 			problem("primary", "remove nameservers, records, hostmaster, serial, ttl and negative_ttl, which the primary has", "the zone is copied, and has contents of its own")
 		}

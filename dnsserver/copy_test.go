@@ -224,9 +224,6 @@ func TestConfig_signedZonesAreNotTransferred(t *testing.T) {
 		"a secondary would serve it without signatures": func(c *Config) { c.Zones[0].Secondaries = []Secondary{{Name: "ns2", Address: "192.0.2.1"}} },
 		"without signatures, and whoever checks":        func(c *Config) { c.Zones[0].TransferFrom = []string{"192.0.2.0/24"} },
 		"a transfer of it has no signatures":            func(c *Config) { c.Keys = transferConfig().Keys },
-		"a copied zone cannot be signed here": func(c *Config) {
-			c.Zones[0] = Zone{Name: "example.com", Signed: true, Primaries: []Primary{{Address: "192.0.2.1"}}}
-		},
 	} {
 		config := testConfig()
 		config.Zones[0].Signed, config.DNSSEC.Folder = true, folder
