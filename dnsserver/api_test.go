@@ -287,7 +287,7 @@ func TestServer_concurrentChangesAreVisibleWhenAcknowledged(t *testing.T) {
 	v := s.view.Load()
 	for l := range v.table.all() {
 		if other := stored.table.get(l.name()); other == nil || *other != *l {
-			t.Errorf("the view has %q, the store %v", l.text, other)
+			t.Errorf("the view has %q, the store %v", l.text(), other)
 		}
 	}
 	if got, want := stored.count(), v.count(); got != want {

@@ -16,11 +16,12 @@ import (
 type zoneSigner struct {
 	signer *dnssec.Signer // nil: the key that signs the zone is not here
 	added  map[uint16][]dns.RR
+	here   map[string]bool // public keys whose private halves are here
 }
 
 // newZoneSigner makes one of the zone's keys.
 func newZoneSigner(zone string, ttl uint32, ring dnssec.Ring, all []*dnssec.Key, signs *dnssec.Key) *zoneSigner {
-	g := &zoneSigner{added: map[uint16][]dns.RR{}}
+	g := &zoneSigner{added: map[uint16][]dns.RR{}, here: map[string]bool{}}
 	if signs != nil && signs.Signs() {
 		g.signer = dnssec.NewSigner(zone, signs, all)
 	}
@@ -28,6 +29,7 @@ func newZoneSigner(zone string, ttl uint32, ring dnssec.Ring, all []*dnssec.Key,
 		return dns.RR_Header{Name: zone, Rrtype: rrtype, Class: dns.ClassINET, Ttl: ttl}
 	}
 	for _, key := range all {
+		g.here[key.Public.PublicKey] = key.Signs()
 		record := *key.Public
 		record.Hdr = header(dns.TypeDNSKEY)
 		g.added[dns.TypeDNSKEY] = append(g.added[dns.TypeDNSKEY], &record)

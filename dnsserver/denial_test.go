@@ -9,6 +9,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/certiform/terraform-provider-certificate/dnsserver/client"
 	"github.com/certiform/terraform-provider-certificate/dnsserver/dnssec"
 )
 
@@ -229,6 +230,33 @@ func TestDNSSEC_keysStay(t *testing.T) {
 	}
 }
 
+// Administrators see and begin a rollover over HTTP, others read.
+func TestDNSSEC_overHTTP(t *testing.T) {
+	config := signedConfig(t)
+	config.Tokens = []Token{
+		{Name: "root", SHA256: hashOf("root-token"), Rights: []string{"admin", "read"}},
+		{Name: "ci", SHA256: hashOf("ci-token"), Names: []string{"*.signed.example"}},
+	}
+	s := startServer(t, config, NewMemoryStore())
+	if w := call(t, s, "POST", "/v1/zones/signed.example/rollover", "ci-token", ""); w.Code != 403 {
+		t.Errorf("without the right: %d %s", w.Code, w.Body)
+	}
+	if w := call(t, s, "POST", "/v1/zones/plain.example/rollover", "root-token", ""); w.Code != 409 || !strings.Contains(w.Body.String(), "dnssec = true") {
+		t.Errorf("an unsigned zone: %d %s", w.Code, w.Body)
+	}
+	var before, after client.ZoneKeys
+	if err := json.Unmarshal(call(t, s, "GET", "/v1/zones/signed.example/keys", "ci-token", "").Body.Bytes(), &before); err != nil || len(before.Keys) != 1 || !before.Keys[0].Here || before.DS[0] != before.Keys[0].DS {
+		t.Errorf("keys %+v, %v", before, err)
+	}
+	if err := json.Unmarshal(call(t, s, "POST", "/v1/zones/signed.example/rollover", "root-token", "").Body.Bytes(), &after); err != nil || len(after.Keys) != 2 || after.Keys[1].State != "published" || after.DS[0] != before.DS[0] {
+		t.Errorf("keys %+v, %v; want a second one that is published", after, err)
+	}
+	metrics := call(t, s, "GET", "/metrics", "root-token", "").Body.String()
+	if !strings.Contains(metrics, `certificate_dns_dnssec_keys{zone="signed.example",state="published"`) || !strings.Contains(metrics, `certificate_dns_dnssec_keys_missing{zone="signed.example"} 0`) {
+		t.Errorf("metrics:\n%s", metrics)
+	}
+}
+
 // hasten makes what is due with the keys due now.
 func hasten(t testing.TB, s *Server) {
 	t.Helper()
@@ -263,7 +291,7 @@ func FuzzDNSSEC_answersVerify(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, label string, rrtype uint16) {
 		name := label + ".signed.example."
-		if _, ok := dns.IsDomainName(name); !ok || rrtype == dns.TypeAXFR || rrtype == dns.TypeIXFR || rrtype == dns.TypeNXNAME || rrtype == dns.TypeOPT {
+		if _, ok := dns.IsDomainName(name); !ok || !dns.IsSubDomain("signed.example.", name) || rrtype == dns.TypeAXFR || rrtype == dns.TypeIXFR || rrtype == dns.TypeNXNAME || rrtype == dns.TypeOPT {
 			return
 		}
 		m := new(dns.Msg).SetQuestion(name, rrtype)

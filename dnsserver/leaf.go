@@ -2,27 +2,59 @@ package dnsserver
 
 import (
 	"iter"
+	"unsafe"
 
 	"github.com/miekg/dns"
 )
 
-// leaf is what a table knows of one name. It is immutable, and of one piece,
-// because there may be millions: the name and, behind it, the rrsets.
+// leaf is what a table knows of one name: this, and in the same piece of memory
+// behind it the name and the packed rrsets in the order of their types. It is
+// immutable. There may be millions, so that one piece and no pointer in it is
+// a third of the memory less, half of what the garbage collector looks at, and
+// for a query one cache line less to wait for.
 type leaf struct {
-	text  string // the name, then the packed rrsets in the order of their types
 	below int32  // how many names under this one hold records
+	size  uint32 // of what is behind, in bytes
 	named uint16 // the length of the name
+	_     uint16
+}
+
+const (
+	leafHeader = int(unsafe.Sizeof(leaf{}))
+	// leafSize is the least a leaf takes: what is smaller and without pointers may
+	// be put at any address, and a leaf needs an aligned one.
+	leafSize = 16
+)
+
+// room returns where a leaf is made that has size bytes behind it. They are to
+// be appended.
+func room(size int) []byte { return make([]byte, leafHeader, max(leafHeader+size, leafSize)) }
+
+// leafOf makes a leaf of the room that it has, to which nothing is written any
+// more.
+func leafOf(room []byte, below int32, named int) *leaf {
+	l := (*leaf)(unsafe.Pointer(unsafe.SliceData(room)))
+	*l = leaf{below: below, size: uint32(len(room) - leafHeader), named: uint16(named)}
+	return l
+}
+
+// text is the name and the packed rrsets.
+func (l *leaf) text() string {
+	return unsafe.String((*byte)(unsafe.Add(unsafe.Pointer(l), leafHeader)), l.size)
 }
 
 // newLeaf returns the leaf of a name without records.
 func newLeaf(name string, below int) *leaf {
-	return &leaf{text: name, below: int32(below), named: uint16(len(name))}
+	return leafOf(append(room(len(name)), name...), int32(below), len(name))
 }
 
-func (l *leaf) name() string { return l.text[:l.named] }
+func (l *leaf) name() string { return l.text()[:l.named] }
+
+// packed is the rrsets.
+func (l *leaf) packed() string { return l.text()[l.named:] }
 
 // holds reports whether the name itself has records.
-func (l *leaf) holds() bool { return l != nil && len(l.text) > int(l.named) }
+func (l *leaf) holds() bool { return l != nil && l.size > uint32(l.named) }
 
 // sets goes through the rrsets in the order of their types.
 func (l *leaf) sets() iter.Seq[rrset] {
@@ -30,7 +62,7 @@ func (l *leaf) sets() iter.Seq[rrset] {
 		if l == nil {
 			return
 		}
-		for rest := l.text[l.named:]; rest != ""; {
+		for rest := l.packed(); rest != ""; {
 			var s rrset
 			if s, rest = readSet(rest); !yield(s) {
 				return
@@ -44,7 +76,7 @@ func (l *leaf) set(rrtype uint16) rrset {
 	if l == nil {
 		return rrset{}
 	}
-	for rest := l.text[l.named:]; rest != ""; {
+	for rest := l.packed(); rest != ""; {
 		var s rrset
 		if s, rest = readSet(rest); s.rrtype == rrtype {
 			return s
@@ -77,19 +109,21 @@ func (l *leaf) alias() string {
 // with returns a leaf of this name in which records, in the order of their
 // data, are all of their type. l may be nil.
 func (l *leaf) with(name string, rrtype uint16, records []record) *leaf {
-	size := len(name) + setHeader
-	if l != nil {
-		size += len(l.text)
+	size := len(name)
+	if len(records) > 0 {
+		size += packedSize(records)
 	}
-	for _, r := range records {
-		size += recordHeader + 8 + len(r.data)
+	for s := range l.sets() {
+		if s.rrtype != rrtype {
+			size += setHeader + len(s.wire) + len(s.expiry)
+		}
 	}
-	b := append(make([]byte, 0, size), name...)
+	b := append(room(size), name...)
 	pending := len(records) > 0
-	next := leaf{named: uint16(len(name))}
+	below := int32(0)
 	if l != nil {
-		next.below = l.below
-		for rest := l.text[l.named:]; rest != ""; {
+		below = l.below
+		for rest := l.packed(); rest != ""; {
 			s, after := readSet(rest)
 			if pending && s.rrtype >= rrtype {
 				b, pending = appendSet(b, rrtype, records), false
@@ -103,8 +137,7 @@ func (l *leaf) with(name string, rrtype uint16, records []record) *leaf {
 	if pending {
 		b = appendSet(b, rrtype, records)
 	}
-	next.text = string(b)
-	return &next
+	return leafOf(b, below, len(name))
 }
 
 // counted returns the leaf with another number of names below it. l may be nil.
@@ -112,16 +145,15 @@ func (l *leaf) counted(name string, change int) *leaf {
 	if l == nil {
 		return newLeaf(name, change)
 	}
-	next := *l
-	next.below += int32(change)
-	return &next
+	text := l.text()
+	return leafOf(append(room(len(text)), text...), l.below+int32(change), int(l.named))
 }
 
 // newDocument returns what a table of documents holds: the value stands where
 // rrsets would.
 func newDocument(key string, value []byte) *leaf {
-	return &leaf{text: key + string(value), named: uint16(len(key))}
+	return leafOf(append(append(room(len(key)+len(value)), key...), value...), 0, len(key))
 }
 
 // value is the value of a document.
-func (l *leaf) value() string { return l.text[l.named:] }
+func (l *leaf) value() string { return l.packed() }

@@ -72,7 +72,37 @@ func (s *Server) WriteMetrics(m *metric.Writer) {
 	m.Single("certificate_dns_unauthorized_total", metric.Counter, "Requests and updates with an unknown token, key or account.", float64(c.authFailures.Load()))
 	m.Single("certificate_dns_ready", metric.Gauge, "Whether the records are loaded and answers are given.", boolean(s.view.Load() != nil))
 	m.Single("certificate_dns_start_time_seconds", metric.Gauge, "When the server was made, as Unix time.", float64(s.since.UnixMilli())/1000)
+	s.writeKeys(m)
 	writeProcess(m)
+}
+
+// writeKeys says where the keys of signed zones stand.
+func (s *Server) writeKeys(m *metric.Writer) {
+	v := s.view.Load()
+	if v == nil {
+		return
+	}
+	signers := s.policy.Load().signers
+	m.Family("certificate_dns_dnssec_keys", metric.Gauge, "Keys of signed zones, by where they stand.")
+	missing := map[string]int{}
+	for _, apex := range sortedKeys(signers, strings.Clone) {
+		ring, _, _, err := v.ring(apex)
+		if err != nil {
+			continue // the log says so
+		}
+		for _, e := range ring.Entries {
+			m.Sample(1, "zone", display(apex), "state", string(e.State), "since", e.Since.Format(time.RFC3339))
+		}
+		for _, here := range signers[apex].here {
+			if !here {
+				missing[apex]++
+			}
+		}
+	}
+	m.Family("certificate_dns_dnssec_keys_missing", metric.Gauge, "Keys of signed zones whose private halves are not on this server.")
+	for _, apex := range sortedKeys(signers, strings.Clone) {
+		m.Sample(float64(missing[apex]), "zone", display(apex))
+	}
 }
 
 func boolean(b bool) float64 {

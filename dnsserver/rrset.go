@@ -68,6 +68,18 @@ func expiryAt(s string, i int) int64 {
 	return int64(v)
 }
 
+// packedSize is how many bytes appendSet appends.
+func packedSize(records []record) int {
+	size, each := setHeader, recordHeader
+	for _, r := range records {
+		size += len(r.data)
+		if r.expires != 0 {
+			each = recordHeader + 8
+		}
+	}
+	return size + len(records)*each
+}
+
 // appendSet appends the packed form of a set. The records are in the order of
 // their data.
 func appendSet(b []byte, rrtype uint16, records []record) []byte {

@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"iter"
 	"math/bits"
+	"unsafe"
 )
 
 // table maps canonical names to leaves. It is a persistent hash trie: with and
@@ -23,13 +24,30 @@ type table struct {
 // bits. Below the last bit of the hash it is a plain list and bitmap is 0.
 type branch struct {
 	bitmap uint32
-	slots  []slot
+	deeper uint32           // the bits of slots that are branches, the others are leaves
+	slots  []unsafe.Pointer // each a *leaf or a *branch: an update copies them
 }
 
-// slot holds either a leaf or a further branch.
+// slot is one of a branch: either a leaf or a further branch.
 type slot struct {
 	leaf *leaf
 	next *branch
+}
+
+// at returns the i-th slot, which has this bit, 0 in a list.
+func (b *branch) at(i int, bit uint32) slot {
+	if b.deeper&bit != 0 {
+		return slot{next: (*branch)(b.slots[i])}
+	}
+	return slot{leaf: (*leaf)(b.slots[i])}
+}
+
+// pointer is what a branch keeps of a slot, and what becomes of its deeper.
+func (s slot) pointer(deeper, bit uint32) (unsafe.Pointer, uint32) {
+	if s.next != nil {
+		return unsafe.Pointer(s.next), deeper | bit
+	}
+	return unsafe.Pointer(s.leaf), deeper &^ bit
 }
 
 const (
@@ -53,7 +71,7 @@ func (t table) get(name string) *leaf {
 		if b.bitmap&bit == 0 {
 			return nil
 		}
-		s := b.slots[bits.OnesCount32(b.bitmap&(bit-1))]
+		s := b.at(bits.OnesCount32(b.bitmap&(bit-1)), bit)
 		if s.next == nil {
 			if s.leaf.name() == name {
 				return s.leaf
@@ -62,9 +80,9 @@ func (t table) get(name string) *leaf {
 		}
 		b = s.next
 	}
-	for _, s := range b.slots {
-		if s.leaf.name() == name {
-			return s.leaf
+	for i := range b.slots {
+		if l := b.at(i, 0).leaf; l.name() == name {
+			return l
 		}
 	}
 	return nil
@@ -81,9 +99,9 @@ func (t table) with(l *leaf) table {
 
 func (t table) insert(b *branch, l *leaf, hash uint64, shift int) *branch {
 	if shift >= lastShift {
-		for i, s := range b.slots {
-			if s.leaf.name() == l.name() {
-				return t.replaced(b, i, slot{leaf: l})
+		for i := range b.slots {
+			if b.at(i, 0).leaf.name() == l.name() {
+				return t.replaced(b, i, 0, slot{leaf: l})
 			}
 		}
 		return t.added(b, len(b.slots), 0, slot{leaf: l})
@@ -93,15 +111,15 @@ func (t table) insert(b *branch, l *leaf, hash uint64, shift int) *branch {
 	if b.bitmap&bit == 0 {
 		return t.added(b, i, bit, slot{leaf: l})
 	}
-	s := b.slots[i]
+	s := b.at(i, bit)
 	switch {
 	case s.next != nil:
-		return t.replaced(b, i, slot{next: t.insert(s.next, l, hash, shift+levelBits)})
+		return t.replaced(b, i, bit, slot{next: t.insert(s.next, l, hash, shift+levelBits)})
 	case s.leaf.name() == l.name():
-		return t.replaced(b, i, slot{leaf: l})
+		return t.replaced(b, i, bit, slot{leaf: l})
 	}
 	next := t.insert(&branch{}, s.leaf, t.hash(s.leaf.name()), shift+levelBits)
-	return t.replaced(b, i, slot{next: t.insert(next, l, hash, shift+levelBits)})
+	return t.replaced(b, i, bit, slot{next: t.insert(next, l, hash, shift+levelBits)})
 }
 
 // without returns a table in which name has no leaf.
@@ -121,8 +139,8 @@ func (t table) without(name string) table {
 // nothing is left.
 func (t table) remove(b *branch, name string, hash uint64, shift int) *branch {
 	if shift >= lastShift {
-		for i, s := range b.slots {
-			if s.leaf.name() == name {
+		for i := range b.slots {
+			if b.at(i, 0).leaf.name() == name {
 				return t.dropped(b, i, 0)
 			}
 		}
@@ -133,7 +151,7 @@ func (t table) remove(b *branch, name string, hash uint64, shift int) *branch {
 		return b
 	}
 	i := bits.OnesCount32(b.bitmap & (bit - 1))
-	s := b.slots[i]
+	s := b.at(i, bit)
 	if s.next == nil {
 		if s.leaf.name() == name {
 			return t.dropped(b, i, bit)
@@ -144,49 +162,51 @@ func (t table) remove(b *branch, name string, hash uint64, shift int) *branch {
 	switch {
 	case next == nil:
 		return t.dropped(b, i, bit)
-	case len(next.slots) == 1 && next.slots[0].next == nil:
-		return t.replaced(b, i, next.slots[0]) // a lone leaf needs no branch
+	case len(next.slots) == 1 && next.deeper == 0:
+		return t.replaced(b, i, bit, next.at(0, 0)) // a lone leaf needs no branch
 	case next == s.next:
 		return b
 	}
-	return t.replaced(b, i, slot{next: next})
+	return t.replaced(b, i, bit, slot{next: next})
 }
 
-func (t table) replaced(b *branch, i int, s slot) *branch {
+func (t table) replaced(b *branch, i int, bit uint32, s slot) *branch {
+	p, deeper := s.pointer(b.deeper, bit)
 	if t.filling {
-		b.slots[i] = s
+		b.slots[i], b.deeper = p, deeper
 		return b
 	}
-	slots := make([]slot, len(b.slots))
+	slots := make([]unsafe.Pointer, len(b.slots))
 	copy(slots, b.slots)
-	slots[i] = s
-	return &branch{b.bitmap, slots}
+	slots[i] = p
+	return &branch{b.bitmap, deeper, slots}
 }
 
 func (t table) added(b *branch, i int, bit uint32, s slot) *branch {
-	slots := make([]slot, len(b.slots)+1)
+	p, deeper := s.pointer(b.deeper, bit)
+	slots := make([]unsafe.Pointer, len(b.slots)+1)
 	copy(slots, b.slots[:i])
-	slots[i] = s
+	slots[i] = p
 	copy(slots[i+1:], b.slots[i:])
-	return t.put(b, b.bitmap|bit, slots)
+	return t.put(b, b.bitmap|bit, deeper, slots)
 }
 
 func (t table) dropped(b *branch, i int, bit uint32) *branch {
 	if len(b.slots) == 1 {
 		return nil
 	}
-	slots := make([]slot, len(b.slots)-1)
+	slots := make([]unsafe.Pointer, len(b.slots)-1)
 	copy(slots, b.slots[:i])
 	copy(slots[i:], b.slots[i+1:])
-	return t.put(b, b.bitmap&^bit, slots)
+	return t.put(b, b.bitmap&^bit, b.deeper&^bit, slots)
 }
 
-func (t table) put(b *branch, bitmap uint32, slots []slot) *branch {
+func (t table) put(b *branch, bitmap, deeper uint32, slots []unsafe.Pointer) *branch {
 	if t.filling {
-		b.bitmap, b.slots = bitmap, slots
+		b.bitmap, b.deeper, b.slots = bitmap, deeper, slots
 		return b
 	}
-	return &branch{bitmap, slots}
+	return &branch{bitmap, deeper, slots}
 }
 
 // all goes through the leaves, in no order.
@@ -196,8 +216,11 @@ func (t table) all() iter.Seq[*leaf] {
 
 // each reports false when yield did.
 func (b *branch) each(yield func(*leaf) bool) bool {
-	for _, s := range b.slots {
-		switch {
+	rest := b.bitmap
+	for i := range b.slots {
+		bit := rest & -rest // the lowest that is left; 0 in a list
+		rest &^= bit
+		switch s := b.at(i, bit); {
 		case s.next != nil:
 			if !s.next.each(yield) {
 				return false

@@ -127,10 +127,12 @@ func (b *batch) recvmmsg(fd uintptr) bool {
 	return b.errno != unix.EAGAIN
 }
 
-// mmsg calls recvmmsg or sendmmsg without waiting.
+// mmsg calls recvmmsg or sendmmsg without waiting. The scheduler is not told: it
+// would take a call for 64 datagrams for one that waits, give the processor to
+// another thread and have this one queue for it afterwards.
 func mmsg(call, fd uintptr, hs []unix.Mmsghdr) (int, unix.Errno) {
 	for {
-		n, _, errno := unix.Syscall6(call, fd, uintptr(unsafe.Pointer(&hs[0])), uintptr(len(hs)), unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := unix.RawSyscall6(call, fd, uintptr(unsafe.Pointer(&hs[0])), uintptr(len(hs)), unix.MSG_DONTWAIT, 0, 0)
 		if errno != unix.EINTR {
 			return int(n), errno
 		}

@@ -47,8 +47,8 @@ func NewRing(first *Key, now time.Time) Ring {
 	return Ring{[]Entry{{first.Public.String(), Active, now.UTC().Truncate(time.Second)}}}
 }
 
-// record reads the key of an entry.
-func (e Entry) record() (*dns.DNSKEY, error) {
+// Record reads the key of an entry.
+func (e Entry) Record() (*dns.DNSKEY, error) {
 	rr, err := dns.NewRR(e.Key)
 	record, ok := rr.(*dns.DNSKEY)
 	if err != nil || !ok {
@@ -63,7 +63,7 @@ func (e Entry) record() (*dns.DNSKEY, error) {
 func (r Ring) Keys(folder string) (all []*Key, signs *Key, err error) {
 	var errs []error
 	for _, e := range r.Entries {
-		record, err := e.record()
+		record, err := e.Record()
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -90,7 +90,7 @@ func (r Ring) DS() []*dns.DNSKEY {
 		if next >= 0 && i != next || next < 0 && e.State != Active {
 			continue
 		}
-		if record, err := e.record(); err == nil {
+		if record, err := e.Record(); err == nil {
 			all = append(all, record)
 		}
 	}
@@ -130,7 +130,7 @@ func (r Ring) Step(now time.Time, t Times, parentHas func(*dns.DNSKEY) bool) (ne
 		case e.State == Published && over(e, t.Keys):
 			set(i, Waiting)
 		case e.State == Waiting:
-			if record, err := e.record(); err == nil && parentHas(record) {
+			if record, err := e.Record(); err == nil && parentHas(record) {
 				set(i, Seen)
 			}
 		case e.State == Seen && over(e, t.Parent):

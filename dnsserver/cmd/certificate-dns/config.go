@@ -42,6 +42,7 @@ type file struct {
 	AcmeDNS     *acmeDNSBlock  `hcl:"acme_dns,block"`
 	API         *apiBlock      `hcl:"api,block"`
 	TLS         *tlsBlock      `hcl:"tls,block"`
+	DNSSEC      *dnssecBlock   `hcl:"dnssec,block"`
 	Zones       []zoneBlock    `hcl:"zone,block"`
 	Tokens      []tokenBlock   `hcl:"token,block"`
 	Keys        []keyBlock     `hcl:"tsig_key,block"`
@@ -76,6 +77,7 @@ type zoneBlock struct {
 	NegativeTTL uint32   `hcl:"negative_ttl,optional"`
 	Serial      uint32   `hcl:"serial,optional"`
 	Records     string   `hcl:"records,optional"`
+	DNSSEC      bool     `hcl:"dnssec,optional"`
 
 	Primaries    []primaryBlock   `hcl:"primary,block"`
 	Secondaries  []secondaryBlock `hcl:"secondary,block"`
@@ -111,7 +113,7 @@ func readConfig(path string) (config, error) {
 		return config{}, diagnosticsError(diags)
 	}
 	conf := f.config()
-	problems := slices.Concat(f.checkListen(), f.checkStorage(&conf.storage), f.checkAPI(), f.checkTLS(), f.Log.check(), f.policy(&conf.server), f.keys(&conf.server), f.AcmeDNS.apply(&conf.server.Accounts), f.Watch.apply(&conf.watch))
+	problems := slices.Concat(f.checkListen(), f.checkStorage(&conf.storage), f.checkAPI(), f.checkTLS(), f.DNSSEC.apply(&conf.server.DNSSEC, conf.storage.path), f.Log.check(), f.policy(&conf.server), f.keys(&conf.server), f.AcmeDNS.apply(&conf.server.Accounts), f.Watch.apply(&conf.watch))
 	if f.API != nil {
 		problems = append(problems, f.API.ACME.apply(&conf.own, conf.storage.path, conf.server.Zones)...)
 	}
@@ -148,7 +150,7 @@ func (f *file) config() config {
 	for _, z := range f.Zones {
 		conf.server.Zones = append(conf.server.Zones, dnsserver.Zone{
 			Name: z.Name, NameServers: z.NameServers, Hostmaster: z.Hostmaster,
-			TTL: z.TTL, DynamicTTL: z.DynamicTTL, NegativeTTL: z.NegativeTTL, Serial: z.Serial, Records: z.Records,
+			TTL: z.TTL, DynamicTTL: z.DynamicTTL, NegativeTTL: z.NegativeTTL, Serial: z.Serial, Records: z.Records, Signed: z.DNSSEC,
 			Primaries: z.primaries(), Secondaries: z.secondaries(), TransferFrom: z.TransferFrom,
 		})
 	}

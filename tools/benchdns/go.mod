@@ -1,0 +1,3 @@
+module github.com/certiform/terraform-provider-certificate/tools/benchdns
+
+go 1.26.0
