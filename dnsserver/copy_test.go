@@ -216,3 +216,24 @@ func FuzzReceive(f *testing.F) {
 		_ = binary.BigEndian.Uint16(msg)
 	})
 }
+
+// A zone that is signed as it is asked has nothing to transfer that validates.
+func TestConfig_signedZonesAreNotTransferred(t *testing.T) {
+	folder := t.TempDir()
+	for want, alter := range map[string]func(*Config){
+		"a secondary would serve it without signatures": func(c *Config) { c.Zones[0].Secondaries = []Secondary{{Name: "ns2", Address: "192.0.2.1"}} },
+		"without signatures, and whoever checks":        func(c *Config) { c.Zones[0].TransferFrom = []string{"192.0.2.0/24"} },
+		"a transfer of it has no signatures":            func(c *Config) { c.Keys = transferConfig().Keys },
+	} {
+		config := testConfig()
+		config.Zones[0].Signed, config.DNSSEC.Folder = true, folder
+		alter(&config)
+		found := false
+		for _, p := range config.Problems() {
+			found = found || strings.Contains(p.Problem, want)
+		}
+		if !found {
+			t.Errorf("%v, want %q", config.Problems(), want)
+		}
+	}
+}

@@ -277,7 +277,7 @@ func (d DNSSEC) problems(zones []Zone) []*ConfigError {
 		case d.Folder == "":
 			problem("name a folder for them", "there is no folder for the keys")
 		case len(z.Primaries) > 0:
-			problem("have the primary sign it, or remove primary", "a zone that is copied is signed where it comes from")
+			problem("remove dnssec = true, or primary", "a zone that is copied cannot be signed here")
 		case len(z.Secondaries) > 0:
 			problem("let servers that share a storage answer for it, or remove secondary", "signatures are made when they are asked for, so secondaries would answer without them")
 		}
