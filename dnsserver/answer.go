@@ -38,6 +38,9 @@ func (v *view) answer(q question) answer {
 	case q.rrtype == dns.TypeAXFR || q.rrtype == dns.TypeIXFR:
 		return answer{rcode: dns.RcodeRefused, refusal: dns.ExtendedErrorCodeProhibited} // RFC 5936 §2.2.1: policy
 	}
+	if v.states[z.index].expired {
+		return answer{rcode: dns.RcodeServerFailure, refusal: dns.ExtendedErrorCodeNotReady}
+	}
 	a := answer{authoritative: true}
 	owner := name
 	for range maxChain {

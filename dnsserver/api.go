@@ -65,6 +65,8 @@ func (s *Server) routes() []route {
 		{"/metrics", s.handleMetrics},
 		{"/v1/queries", s.handleEvents},
 		{"/v1/status", s.handleStatus},
+		{"/v1/zones/{zone}/keys", s.handleZoneKeys},
+		{"/v1/zones/{zone}/rollover", s.handleRollOver},
 		{"/v1/settled/{name}", s.handleSettled},
 		{"/v1/delegations", s.handleDelegations},
 		{"/v1/delegations/{domain}", s.handleDelegation},

@@ -81,7 +81,7 @@ func (s *Server) secondaryLines(now time.Time) []secondaryLine {
 	for _, apex := range sortedKeys(v.zones, display) {
 		serial, _ := s.serialAt(apex)
 		for _, f := range s.followers.of(apex) {
-			seen, problem, _ := f.state()
+			seen, _, problem := f.state()
 			l := secondaryLine{Zone: display(apex), Name: f.name, Address: f.address.String(), Serial: seen, Class: "ok", State: "has everything"}
 			f.mu.Lock()
 			at := f.at

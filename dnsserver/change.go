@@ -15,6 +15,9 @@ const maxSet = 60000
 // with returns the view after a change. Putting what is there and deleting
 // what is not change nothing and return v itself.
 func (v *view) with(c Change) (*view, error) {
+	if z := v.zoneOf(c.Name, c.Type); z != nil && z.copied {
+		return v.withCopied(z, c), nil
+	}
 	z, err := v.placeOf(c)
 	if err != nil {
 		return nil, err

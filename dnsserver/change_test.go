@@ -329,6 +329,27 @@ func TestExpiry_waitsWhileStorageIsAtFault(t *testing.T) {
 	}
 }
 
+// A record that the configuration has too stays, and keeps no other.
+func TestExpiry_goesOnBesideWhatIsConfigured(t *testing.T) {
+	t.Parallel()
+	f := &fakeClock{}
+	s := startWithClock(t, NewMemoryStore(), f)
+	c := txtChange("e.example.com.", "v")
+	twice := rrChange(t, "ns1.example.com. 60 IN A 192.0.2.53")
+	c.Expires, twice.Expires = 1000, 1000
+	change(t, s, twice, c)
+	f.unix.Store(1000)
+	for range 2 {
+		change(t, s)
+	}
+	if got, err := s.TXT("e.example.com"); err != nil || len(got) != 0 {
+		t.Errorf("TXT = %q, %v; want it gone", got, err)
+	}
+	if got := ask1(t, s, "udp", "ns1.example.com. A"); len(got.Answer) == 0 {
+		t.Errorf("what is configured is gone: %v", got)
+	}
+}
+
 func TestDocuments_areKeptWithTheRecords(t *testing.T) {
 	t.Parallel()
 	store := &faultyStore{MemoryStore: NewMemoryStore()}

@@ -43,14 +43,18 @@ type refusedUpdate struct {
 // try makes updates on the newest view. It may be done again on a newer one.
 func (s *Server) try(batch []update) trial {
 	t := trial{draft: newDraft(s.view.Load())}
-	d := t.draft
+	d, limits := t.draft, s.settings.Load().limits
 	for zone, serial := range s.served {
 		d.raise(zone, serial)
 	}
 	for _, u := range batch {
 		before := d.view
 		d.made = nil
-		if err := u.make(d); err != nil {
+		err := u.make(d)
+		if err == nil {
+			err = limits.fits(before, d.view)
+		}
+		if err != nil {
 			d.view = before
 			t.refused = append(t.refused, refusedUpdate{u, err})
 			continue
@@ -74,6 +78,8 @@ func (s *Server) commit(batch []update) {
 	switch {
 	case err != nil:
 		err = s.notStored(t, err)
+	case t.batch.empty() && t.draft.view != t.draft.old: // nothing to be kept, and other answers
+		s.show(t.draft, t.batch)
 	case !t.batch.empty():
 		s.show(t.draft, t.batch)
 		s.unsaved = nil
@@ -102,7 +108,7 @@ func (s *Server) commit(batch []update) {
 func (s *Server) show(d *draft, b Batch) {
 	s.remember(d, b, s.settings.Load().transferLog)
 	s.view.Store(d.view)
-	s.wakeFollowers(d)
+	s.wakeFollowers(d, b)
 }
 
 // notStored says that a batch is not stored, or that nobody knows.

@@ -26,6 +26,7 @@ const maxTTL = 1<<31 - 1
 // every field but Zones is usable.
 type Config struct {
 	Zones  []Zone
+	DNSSEC DNSSEC
 	Tokens []Token // who may use the HTTP API; none means nobody
 
 	MaxConnections int           // TCP connections at once; 0 means DefaultMaxConnections
@@ -36,6 +37,7 @@ type Config struct {
 	MetricsFrom    []string      // networks that may read /metrics without a token, such as 127.0.0.0/8
 	TrustedProxies []string      // networks whose X-Forwarded-For is believed
 	Resolver       string        // host:port, that finds the servers of domains; "" means the system's
+	Limits         Limits        // of all that comes and goes
 	Accounts       Accounts      // what is registered, and the acme-dns API
 
 	Keys    []TSIGKey // who may send dynamic updates and transfer zones; none means nobody
@@ -58,12 +60,14 @@ type Zone struct {
 	DynamicTTL  uint32 // seconds, of TXT values put over the API; 0 means DefaultDynamicTTL
 	NegativeTTL uint32 // seconds, how long resolvers may keep a "no" (RFC 2308 §5); 0 means DefaultNegativeTTL
 	Serial      uint32 // of the SOA; 0 means 1
+	Signed      bool   // by DNSSEC, with keys in the folder of the Config's DNSSEC
 
 	// Records are lines of a zone file (RFC 1035 §5.1) with names relative to
 	// the zone: addresses, delegations, CNAMEs, wildcards, any type that holds
 	// data. SOA and the zone's own NS come from the fields above.
 	Records string
 
+	Primaries    []Primary   // servers that the zone is copied from; then it has neither NameServers nor Records
 	Secondaries  []Secondary // servers that follow this one
 	TransferFrom []string    // networks that may transfer the zone without a key
 }
@@ -125,7 +129,22 @@ func (c Config) compile() (map[string]*zone, []token, []*ConfigError) {
 	_, proxies := compileNetworks("trusted_proxies", c.TrustedProxies)
 	keys, keyProblems := compileKeys(c.Keys, zones)
 	_, followingProblems := compileFollowing(c.Zones, keys)
-	return zones, tokens, slices.Concat(problems, zoneProblems, tokenProblems, keyProblems, followingProblems, c.Updates.problems(), c.QueryLog.problems(), metrics, proxies, c.Accounts.problems(zones), c.checkPolicy())
+	_, primaryProblems := compilePrimaries(c.Zones, keys)
+	return zones, tokens, slices.Concat(problems, zoneProblems, tokenProblems, keyProblems, followingProblems, primaryProblems, c.DNSSEC.problems(c.Zones), c.Updates.problems(), c.Limits.problems(), c.checkConnections(), c.QueryLog.problems(), metrics, proxies, c.Accounts.problems(zones), c.checkPolicy())
+}
+
+// checkConnections finds bounds that let nobody in.
+func (c Config) checkConnections() []*ConfigError {
+	var all []*ConfigError
+	for _, f := range []struct {
+		field string
+		value int
+	}{{"max_connections", c.MaxConnections}, {"max_connections_per_client", c.MaxPerClient}} {
+		if f.value < 0 {
+			all = append(all, &ConfigError{Block: "limits", Field: f.field, Problem: fmt.Sprintf("%d is too few", f.value), Fix: "write a number from 1, or remove it"})
+		}
+	}
+	return all
 }
 
 // joined makes one error of several problems, nil of none.

@@ -22,6 +22,9 @@ func newDraft(v *view) *draft {
 
 // change makes one change, or says why not.
 func (d *draft) change(c Change) error {
+	if z := d.view.zoneOf(c.Name, c.Type); z != nil && z.copied {
+		return errCopied(z)
+	}
 	next, err := d.view.with(c)
 	if err != nil {
 		return err
@@ -83,7 +86,7 @@ func (d *draft) finish() Batch {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.view.zones)) {
-		if z := d.view.zones[name]; changed[z] {
+		if z := d.view.zones[name]; changed[z] && !z.copied {
 			doc := d.bump(z)
 			b.Documents = append(b.Documents, doc)
 		}

@@ -126,7 +126,7 @@ func (m *updateMessage) prescan(v *view, z *zone, k *key) error {
 
 // form checks one record of the update section.
 func (r updateRecord) form() error {
-	bad := false
+	var bad bool
 	switch r.class {
 	case dns.ClassINET:
 		bad = isMeta(r.rrtype) || r.data == "" && !mayBeEmpty(r.rrtype)
@@ -316,6 +316,24 @@ func (r updateRecord) deleteOne(d *draft, z *zone) error {
 	return d.change(Change{Name: r.name, Type: r.rrtype, Data: r.data, Op: DeleteRecord})
 }
 
+// changes are the updates as the history has them.
+func (m *updateMessage) changes() []Change {
+	var all []Change
+	for _, r := range m.updates {
+		c := Change{Name: r.name, Type: r.rrtype, TTL: r.ttl, Data: r.data}
+		switch {
+		case r.class == dns.ClassANY && r.rrtype == dns.TypeANY:
+			c.Op = DeleteName
+		case r.class == dns.ClassANY:
+			c.Op = DeleteSet
+		case r.class == dns.ClassNONE:
+			c.Op = DeleteRecord
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
 // rcodeOf is what an UPDATE is answered that ended with err.
 func rcodeOf(err error) int {
 	var r *refusal
@@ -326,7 +344,7 @@ func rcodeOf(err error) int {
 		return r.rcode
 	case errors.Is(err, ErrNotInZone):
 		return dns.RcodeNotZone
-	case errors.Is(err, ErrConflict), errors.Is(err, ErrTooLarge), errors.Is(err, ErrRecord):
+	case errors.Is(err, ErrConflict), errors.Is(err, ErrTooLarge), errors.Is(err, ErrRecord), errors.Is(err, ErrFull):
 		return dns.RcodeRefused
 	}
 	return dns.RcodeServerFailure

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/certiform/terraform-provider-certificate/dnsserver/client"
 	"github.com/certiform/terraform-provider-certificate/dnsserver/tsig"
 )
 
@@ -148,6 +150,46 @@ func TestUpdate_isInTheTimeline(t *testing.T) {
 	if got := s.counters.updates.rcodes[dns.RcodeSuccess].Load(); got != 1 {
 		t.Errorf("%d updates are counted, want 1", got)
 	}
+	m = new(dns.Msg).SetUpdate("example.com.")
+	m.Insert(parseRecords(t, "a.dyn.example.com. 60 A 192.0.2.1"))
+	sendUpdate(t, s, "tcp", signer(t, "txt"), m)
+	events = s.history.matching(func(string) bool { return true }, time.Time{}, 10, "")
+	if len(events) != 2 || events[0].Kind != client.EventRefuse || events[0].Rcode != "REFUSED" || events[0].Value != "192.0.2.1" || !strings.Contains(events[0].Problem, "may not change A") {
+		t.Errorf("%+v, want the refusal and why", events)
+	}
+	line := eventLines(events[:1], time.Now())[0]
+	if line.Verb != "refused" || line.Who != `key "txt" 127.0.0.1` || !strings.Contains(line.Note, "add it to the key's updates and types") {
+		t.Errorf("the page shows %+v", line)
+	}
+}
+
+// A signature that is cut short proves too little (RFC 8945 §5.2.4), and so much
+// is said with a whole one.
+func TestUpdate_row13_truncatedSignature(t *testing.T) {
+	s := startServer(t, updateConfig(), NewMemoryStore())
+	k := signer(t, "all")
+	m := new(dns.Msg).SetUpdate("example.com.")
+	m.Insert(parseRecords(t, "a.dyn.example.com. 60 TXT new"))
+	signed, mac := k.Sign(wire(t, m), nil, time.Now())
+	at := bytes.Index(signed, mac)
+	for left, want := range map[int]int{20: dns.RcodeNotAuth, 8: dns.RcodeFormatError} {
+		cut := append(bytes.Clone(signed[:at+left]), signed[at+len(mac):]...)
+		cut[at-1] = byte(left) // the MAC's length, and that of the data
+		cut[at-10-len("\x0bhmac-sha256\x00")-1] -= byte(len(mac) - left)
+		for _, network := range []string{"udp", "tcp"} {
+			reply := exchange(t, network, s.Addr().String(), cut)
+			if got := unwire(t, reply); got.Rcode != want {
+				t.Errorf("%d bytes over %s: %s, want %s", left, network, dns.RcodeToString[got.Rcode], dns.RcodeToString[want])
+			}
+			signature, err := tsig.Find(reply)
+			if want == dns.RcodeNotAuth && (err != nil || signature == nil || signature.Error != dns.RcodeBadTrunc || k.Verify(reply, signature, cut[at:at+left], time.Now()) != nil) {
+				t.Errorf("%d bytes over %s: %+v, %v; want BADTRUNC, signed", left, network, signature, err)
+			}
+		}
+	}
+	if got := shown(t, s, "a.dyn.example.com."); len(got) > 0 {
+		t.Errorf("there is %q, want nothing", got)
+	}
 }
 
 // While the disk takes its time, queries are answered on the same socket.
@@ -172,5 +214,44 @@ func TestUpdate_doesNotKeepQueriesWaiting(t *testing.T) {
 	close(store.release)
 	if rcode := <-done; rcode != dns.RcodeSuccess {
 		t.Error(dns.RcodeToString[rcode])
+	}
+}
+
+// Over the limit of updates at once datagrams are dropped, for their clients to
+// send again; what is being made is not.
+func TestUpdate_overTheLimitIsDropped(t *testing.T) {
+	store := &slowStore{MemoryStore: NewMemoryStore(), begun: make(chan struct{}, 2), release: make(chan struct{})}
+	config := updateConfig()
+	config.Updates.MaxPending = 1
+	s := startServer(t, config, store)
+	store.slow.Store(true)
+	message := func(value string) *dns.Msg {
+		m := new(dns.Msg).SetUpdate("example.com.")
+		m.Insert(parseRecords(t, "a.dyn.example.com. 60 TXT "+value))
+		return m
+	}
+	done := make(chan int, 1)
+	go func() { done <- sendUpdate(t, s, "udp", signer(t, "all"), message("first")).Rcode }()
+	<-store.begun
+	conn, err := net.Dial("udp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	signed, _ := signer(t, "all").Sign(wire(t, message("second")), nil, time.Now())
+	if _, err := conn.Write(signed); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the second is dropped", func() bool { return s.counters.updates.dropped.Load() == 1 })
+	close(store.release)
+	if rcode := <-done; rcode != dns.RcodeSuccess {
+		t.Error(dns.RcodeToString[rcode])
+	}
+	if got := strings.Join(shown(t, s, "a.dyn.example.com."), ", "); got != "TXT first" {
+		t.Errorf("there is %q, want the first alone", got)
+	}
+	eventually(t, "there is room", func() bool { return s.updating.Load() == 0 })
+	if rcode := unwire(t, exchange(t, "udp", s.Addr().String(), signed)).Rcode; rcode != dns.RcodeSuccess {
+		t.Errorf("the same datagram again: %s, want it taken", dns.RcodeToString[rcode])
 	}
 }

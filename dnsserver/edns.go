@@ -16,6 +16,7 @@ type extension struct {
 	version uint8
 	udpSize uint16 // what the client says it takes, 0 without EDNS
 	do      bool
+	co      bool   // takes compact denial with its own RCODE (RFC 9824 §4)
 	nsid    bool   // asks who answers (RFC 5001)
 	cookie  []byte // the option's data (RFC 7873), nil without; part of the message
 }
@@ -30,6 +31,7 @@ func (x *extension) readOPT(record []byte) error {
 	x.udpSize = binary.BigEndian.Uint16(record[3:])
 	x.version = record[6]
 	x.do = record[7]&0x80 != 0
+	x.co = record[7]&0x40 != 0
 	for options := record[optSize:]; len(options) > 0; {
 		if len(options) < 4 {
 			return errMalformed

@@ -6,6 +6,9 @@ import "container/heap"
 // seconds, before it is tried again.
 const retrySweep = 5
 
+// retryKept is the same where the configuration has what has expired.
+const retryKept = 3600
+
 // expiries knows which names have records that expire, and when. It may name
 // too many: what a name really has is in the view. Only the goroutine that
 // makes changes uses it.

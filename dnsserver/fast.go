@@ -159,7 +159,7 @@ func (v *view) fast(q *hot, msg, out []byte, t *terms) (wire []byte, kind class,
 	}
 	z, depth := v.fastZone(q)
 	q.zone = z
-	if z == nil || v.fastCut(z, q, depth) {
+	if z == nil || z.signed && q.do || z.copied && v.states[z.index].expired || v.fastCut(z, q, depth) {
 		return out, 0, false, false
 	}
 	f := found{node: z.nodes[q.name], leaf: v.table.get(q.name)}
@@ -207,7 +207,7 @@ func (v *view) fastAt(z *zone, f found, q *hot, msg, out []byte, t *terms) (wire
 	configured := f.node != nil && len(f.node.rrsets[q.rrtype]) > 0
 	set := f.leaf.set(q.rrtype)
 	switch {
-	case f.leaf.set(dns.TypeCNAME).count > 0 || f.node.cname() != nil:
+	case f.leaf.set(dns.TypeCNAME).count > 0 || f.node.cname() != nil || z.copied && q.rrtype == dns.TypeSOA:
 		return out, 0, false, false
 	case configured && set.count == 0:
 		known := f.node.learned(q.rrtype)

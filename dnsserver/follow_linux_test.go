@@ -48,7 +48,7 @@ func bindOptions(folder string, own netip.AddrPort) string {
 	return fmt.Sprintf(`options {
 	directory %q; pid-file none; session-keyfile none;
 	listen-on port %d { 127.0.0.1; };
-	recursion no; dnssec-validation no; notify explicit; serial-query-rate 1000;
+	recursion no; dnssec-validation no; notify explicit; notify-delay 0; startup-notify-rate 1000; notify-rate 1000; serial-query-rate 1000;
 };
 controls { };
 key "follow" { algorithm hmac-sha256; secret %q; };

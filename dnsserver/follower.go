@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -54,10 +54,10 @@ func (f *follower) wake() {
 
 // state is what is known of the secondary, and a channel that is closed when
 // there is more.
-func (f *follower) state() (seen uint32, problem error, news <-chan struct{}) {
+func (f *follower) state() (seen uint32, news <-chan struct{}, problem error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.seen, f.problem, f.news
+	return f.seen, f.news, f.problem
 }
 
 // learn notes what an attempt told, and returns whether the secondary began or
@@ -110,7 +110,7 @@ func (s *Server) tend(ctx context.Context, f *follower) {
 			}
 			told, toldAt, delay = serial, time.Now(), askFirst/2
 		}
-		seen, err := f.ask(ctx)
+		seen, err := askSerial(ctx, f.address, f.apex, nil)
 		if ctx.Err() != nil {
 			return
 		}
@@ -167,7 +167,7 @@ func (f *follower) notify(ctx context.Context, serial uint32, soa *dns.SOA) erro
 	var err error
 	for try := range notifyTries {
 		var reply *dns.Msg
-		reply, err = f.exchange(ctx, m, f.key, replyPatience<<try/2)
+		reply, err = exchangeUDP(ctx, f.address, m, f.key, replyPatience<<try/2)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -187,28 +187,28 @@ func isTimeout(err error) bool {
 	return errors.As(err, &network) && network.Timeout()
 }
 
-// ask asks the secondary for its serial, as anybody does.
-func (f *follower) ask(ctx context.Context) (uint32, error) {
-	m := new(dns.Msg).SetQuestion(f.apex, dns.TypeSOA)
+// askSerial asks a server for its serial of a zone, as anybody does, or signed.
+func askSerial(ctx context.Context, address netip.AddrPort, apex string, k *key) (uint32, error) {
+	m := new(dns.Msg).SetQuestion(apex, dns.TypeSOA)
 	m.RecursionDesired = false
-	reply, err := f.exchange(ctx, m, nil, replyPatience)
+	reply, err := exchangeUDP(ctx, address, m, k, replyPatience)
 	if err != nil {
 		return 0, err
 	}
 	for _, rr := range reply.Answer {
-		if soa, ok := rr.(*dns.SOA); ok && reply.Authoritative && lower(soa.Hdr.Name) == f.apex {
+		if soa, ok := rr.(*dns.SOA); ok && reply.Authoritative && lower(soa.Hdr.Name) == apex {
 			return soa.Serial, nil
 		}
 	}
 	return 0, fmt.Errorf("it answers %s and no SOA with authority; configure the zone there", dns.RcodeToString[reply.Rcode])
 }
 
-// exchange sends a message over UDP and returns the answer to it. A message
-// that is signed has to be answered signed.
-func (f *follower) exchange(ctx context.Context, m *dns.Msg, k *key, patience time.Duration) (*dns.Msg, error) {
+// exchangeUDP sends a message and returns the answer to it. A message that is
+// signed has to be answered signed.
+func exchangeUDP(ctx context.Context, address netip.AddrPort, m *dns.Msg, k *key, patience time.Duration) (*dns.Msg, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	m.Id = uint16(rand.Uint32()) //nolint:gosec // with the port, enough against a stranger's guess
+	m.Id = dns.Id()
 	msg, err := m.Pack()
 	if err != nil {
 		return nil, err
@@ -217,7 +217,7 @@ func (f *follower) exchange(ctx context.Context, m *dns.Msg, k *key, patience ti
 	if k != nil {
 		msg, mac = k.Sign(msg, nil, time.Now())
 	}
-	conn, err := new(net.Dialer).DialContext(ctx, "udp", f.address.String())
+	conn, err := new(net.Dialer).DialContext(ctx, "udp", address.String())
 	if err != nil {
 		return nil, err
 	}

@@ -40,12 +40,17 @@ type history struct {
 	limit int
 }
 
-// done is one change that was made.
+// done is one change that was made, or refused.
 type done struct {
-	at     time.Time
-	by     actor
-	change Change
+	at      time.Time
+	by      actor
+	change  Change
+	rcode   string // of a refusal, "" otherwise
+	problem string
 }
+
+// keptRefused is how many records of one refused update are remembered.
+const keptRefused = 5
 
 func newHistory(conf QueryLog) *history {
 	if conf.Entries < 0 {
@@ -55,7 +60,14 @@ func newHistory(conf QueryLog) *history {
 }
 
 // add remembers changes that were made.
-func (h *history) add(by actor, changes []Change) {
+func (h *history) add(by actor, changes []Change) { h.keep(by, changes, nil) }
+
+// refuse remembers changes that somebody who is known wanted and did not get.
+func (h *history) refuse(by actor, changes []Change, err error) {
+	h.keep(by, changes[:min(len(changes), keptRefused)], err)
+}
+
+func (h *history) keep(by actor, changes []Change, err error) {
 	if h == nil || len(changes) == 0 {
 		return
 	}
@@ -63,7 +75,10 @@ func (h *history) add(by actor, changes []Change) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, c := range changes {
-		e := done{now, by, c}
+		e := done{at: now, by: by, change: c}
+		if err != nil {
+			e.rcode, e.problem = rcodeName(rcodeOf(err)), err.Error()
+		}
 		if len(h.slots) < h.limit {
 			h.slots = append(h.slots, e)
 			continue
@@ -99,6 +114,9 @@ func (d done) event(privacy string) client.Event {
 	e.Client = shownClient(private(d.by.client, privacy), privacy)
 	if c.Op != Put && c.Op != Extend {
 		e.Kind = client.EventDelete
+	}
+	if d.rcode != "" {
+		e.Kind, e.Rcode, e.Problem = client.EventRefuse, d.rcode, d.problem
 	}
 	if c.Op == DeleteName {
 		e.Type = "ANY"

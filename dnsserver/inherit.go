@@ -63,6 +63,17 @@ func (s *Server) inheritedAt(addr netip.AddrPort) (endpoint, bool, error) {
 	return e, true, nil
 }
 
+// inheritedStream takes the socket for streams alone at an address out; nil where
+// there is none.
+func (s *Server) inheritedStream(addr netip.AddrPort) *net.TCPListener {
+	e, ok := s.inherited[addr]
+	if !ok || e.tcp == nil || len(e.udp) > 0 {
+		return nil
+	}
+	delete(s.inherited, addr)
+	return e.tcp
+}
+
 // unused reports inherited sockets that no address stands for.
 func (s *Server) unused() error {
 	for addr, e := range s.inherited {

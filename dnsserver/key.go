@@ -105,6 +105,8 @@ func (b *keyBuilder) compile() *key {
 		apex, err := canonicalName(text)
 		if err != nil || b.zones != nil && b.zones[apex] == nil {
 			b.problem("transfers", "write the name of one of the zones", "%q is no zone of this server", text)
+		} else if b.zones != nil && b.zones[apex].signed {
+			b.problem("transfers", "remove it: the servers of a signed zone share a storage", "the zone %q is signed as it is asked, and a transfer of it has no signatures", text)
 		}
 		k.transfers = append(k.transfers, apex)
 	}

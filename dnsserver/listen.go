@@ -48,23 +48,14 @@ func listen(ctx context.Context, addr netip.AddrPort) (endpoint, error) {
 // listenOnce opens TCP first: sockets of UDP that share their address could
 // share it with another process unnoticed, and TCP cannot.
 func listenOnce(ctx context.Context, addr netip.AddrPort) (endpoint, error) {
-	family := "6" // [::] is IPv6 only, so that 0.0.0.0 may be listed beside it
-	if addr.Addr().Is4() {
-		family = "4"
-	}
-	var conf net.ListenConfig
-	l, err := conf.Listen(ctx, "tcp"+family, addr.String())
+	tcp, err := listenStream(ctx, addr)
 	if err != nil {
 		return endpoint{}, err
 	}
-	tcp, ok := l.(*net.TCPListener)
-	if !ok {
-		return endpoint{}, errors.Join(fmt.Errorf("listen on %s: not TCP", addr), l.Close())
-	}
 	e := endpoint{addr: netip.AddrPortFrom(addr.Addr(), tcp.Addr().(*net.TCPAddr).AddrPort().Port()), tcp: tcp}
-	conf.Control = shareAddress
+	conf := net.ListenConfig{Control: shareAddress}
 	for range socketsPerAddress() {
-		c, err := conf.ListenPacket(ctx, "udp"+family, e.addr.String())
+		c, err := conf.ListenPacket(ctx, "udp"+family(addr), e.addr.String())
 		if err != nil {
 			return endpoint{}, errors.Join(err, e.close())
 		}
@@ -76,6 +67,28 @@ func listenOnce(ctx context.Context, addr netip.AddrPort) (endpoint, error) {
 		e.udp = append(e.udp, udp)
 	}
 	return e, nil
+}
+
+// family is how the net package tells the address families apart: [::] is IPv6
+// only, so that 0.0.0.0 may be listed beside it.
+func family(addr netip.AddrPort) string {
+	if addr.Addr().Is4() {
+		return "4"
+	}
+	return "6"
+}
+
+func listenStream(ctx context.Context, addr netip.AddrPort) (*net.TCPListener, error) {
+	var conf net.ListenConfig
+	l, err := conf.Listen(ctx, "tcp"+family(addr), addr.String())
+	if err != nil {
+		return nil, err
+	}
+	tcp, ok := l.(*net.TCPListener)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("listen on %s: not TCP", addr), l.Close())
+	}
+	return tcp, nil
 }
 
 func (e endpoint) close() error {

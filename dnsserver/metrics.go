@@ -19,6 +19,7 @@ type counters struct {
 	changes, refusedChanges, storageFaults atomic.Uint64
 	reloads, failedReloads                 atomic.Uint64
 	refusedConnections                     atomic.Uint64
+	failedHandshakes                       atomic.Uint64
 	authFailures                           atomic.Uint64
 	followed                               atomic.Uint64 // batches that other servers stored
 	updates                                updateCounters
@@ -59,6 +60,7 @@ func (s *Server) WriteMetrics(m *metric.Writer) {
 	s.counters.updates.write(m)
 	s.counters.transfers.write(m)
 	s.writeFollowers(m)
+	s.writeCopies(m)
 	c := &s.counters
 	m.Family("certificate_dns_changes_total", metric.Counter, "Changes of records, by what became of them.")
 	m.Sample(float64(c.changes.Load()), "result", "made")
@@ -70,7 +72,42 @@ func (s *Server) WriteMetrics(m *metric.Writer) {
 	m.Single("certificate_dns_unauthorized_total", metric.Counter, "Requests and updates with an unknown token, key or account.", float64(c.authFailures.Load()))
 	m.Single("certificate_dns_ready", metric.Gauge, "Whether the records are loaded and answers are given.", boolean(s.view.Load() != nil))
 	m.Single("certificate_dns_start_time_seconds", metric.Gauge, "When the server was made, as Unix time.", float64(s.since.UnixMilli())/1000)
+	s.writeKeys(m)
 	writeProcess(m)
+}
+
+// writeKeys says where the keys of signed zones stand.
+func (s *Server) writeKeys(m *metric.Writer) {
+	limits := s.settings.Load().limits
+	m.Family("certificate_dns_limit", metric.Gauge, "How much of what comes and goes is allowed.")
+	m.Sample(float64(limits.MaxNames), "of", "names")
+	m.Sample(float64(limits.MaxBytes), "of", "bytes")
+	v := s.view.Load()
+	if v == nil {
+		return
+	}
+	m.Single("certificate_dns_kept_bytes", metric.Gauge, "Memory that names, records and accounts take, about.", float64(v.bytes()))
+	signers := s.policy.Load().signers
+	m.Family("certificate_dns_dnssec_keys", metric.Gauge, "Keys of signed zones, by where they stand.")
+	missing := map[string]int{}
+	for _, apex := range sortedKeys(signers, strings.Clone) {
+		ring, _, _, err := v.ring(apex)
+		if err != nil {
+			continue // the log says so
+		}
+		for _, e := range ring.Entries {
+			m.Sample(1, "zone", display(apex), "state", string(e.State), "since", e.Since.Format(time.RFC3339))
+		}
+		for _, here := range signers[apex].here {
+			if !here {
+				missing[apex]++
+			}
+		}
+	}
+	m.Family("certificate_dns_dnssec_keys_missing", metric.Gauge, "Keys of signed zones whose private halves are not on this server.")
+	for _, apex := range sortedKeys(signers, strings.Clone) {
+		m.Sample(float64(missing[apex]), "zone", display(apex))
+	}
 }
 
 func boolean(b bool) float64 {
@@ -155,6 +192,7 @@ func (s *Server) writeRecords(m *metric.Writer) {
 	open, refused := s.conns.count(), s.counters.refusedConnections.Load()
 	m.Single("certificate_dns_connections", metric.Gauge, "TCP connections that are open.", float64(open))
 	m.Single("certificate_dns_connections_refused_total", metric.Counter, "TCP connections that there was no place for.", float64(refused))
+	m.Single("certificate_dns_tls_handshakes_failed_total", metric.Counter, "Connections for DNS over TLS that did not come to a question.", float64(s.counters.failedHandshakes.Load()))
 	v := s.view.Load()
 	if v == nil {
 		return

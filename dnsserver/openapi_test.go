@@ -46,7 +46,7 @@ func TestOpenAPI_hasEveryRoute(t *testing.T) {
 	}
 	for path, item := range doc.Paths.Map() {
 		described = append(described, path)
-		target := strings.NewReplacer("{name}", "a.example.com", "{domain}", "a.example.com", "{username}", "u").Replace(path)
+		target := strings.NewReplacer("{name}", "a.example.com", "{domain}", "a.example.com", "{username}", "u", "{zone}", "example.com").Replace(path)
 		allowed := call(t, s, "PROPFIND", target, "any-token", "").Header().Get("Allow")
 		for _, method := range []string{"GET", "PUT", "POST", "DELETE"} {
 			takes := slices.Contains(strings.Split(allowed, ", "), method)
@@ -116,6 +116,8 @@ func TestOpenAPI_repliesAreAsDescribed(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := typed()
+	signed := signedConfig(t)
+	config.Zones, config.DNSSEC = append(config.Zones, signed.Zones[0]), signed.DNSSEC
 	config.Tokens = append(config.Tokens, Token{Name: "everything", SHA256: hashOf("everything"), Rights: allRights(), Types: []string{"ANY"}})
 	config.Accounts = Accounts{AcmeDNS: true, Register: true, Zone: "example.com"}
 	s := startServer(t, config, NewMemoryStore())
@@ -143,6 +145,11 @@ func TestOpenAPI_repliesAreAsDescribed(t *testing.T) {
 		{"GET", "/v1/queries?limit=5", ""},
 		{"GET", "/v1/queries?name=a.example.com", ""},
 		{"GET", "/v1/status", ""},
+		{"GET", "/v1/zones/signed.example/keys", ""},
+		{"POST", "/v1/zones/signed.example/rollover", ""},
+		{"POST", "/v1/zones/signed.example/rollover", ""}, // refused: it is on its way
+		{"GET", "/v1/zones/example.com/keys", ""},
+		{"GET", "/v1/zones/none.example/keys", ""},
 		{"GET", "/v1/openapi.json", ""},
 		{"GET", "/healthz", ""},
 		{"GET", "/readyz", ""},

@@ -159,6 +159,8 @@ func eventLines(events []client.Event, now time.Time) []eventLine {
 			l.RcodeClass, l.Note = outcomeOf(e)
 		case client.EventPut:
 			l.Class, l.Verb, l.Values = "ok", "put", []string{e.Value}
+		case client.EventRefuse:
+			l.Class, l.Verb, l.Values, l.RcodeClass, l.Note = "bad", "refused", []string{e.Value}, "bad", e.Problem
 		default:
 			l.Class, l.Verb, l.Values = "warn", "deleted", []string{e.Value}
 		}

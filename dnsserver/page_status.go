@@ -198,12 +198,12 @@ func (s *Server) zoneLines(v *view, counts map[string]int) []zoneLine {
 			l.Records = grouped(uint64(counts[apex]))
 		}
 		var hosts []string
-		for _, rr := range z.nodes[apex].rrsets[dns.TypeNS] {
+		for _, rr := range v.records(z, v.at(z, apex), apex, dns.TypeNS) {
 			if ns, ok := rr.(*dns.NS); ok {
 				hosts = append(hosts, display(lower(ns.Ns)))
 			}
 		}
-		l.NameServers = strings.Join(hosts, ", ")
+		l.NameServers = strings.Join(hosts, ", ") + s.copyNote(v, z)
 		lines = append(lines, l)
 	}
 	return lines

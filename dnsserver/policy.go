@@ -58,9 +58,10 @@ func ownNetworks() []netip.Prefix {
 
 // policy is what of a configuration concerns every reply.
 type policy struct {
-	nsid    []byte   // empty: none
-	cookies *cookies // nil: off
-	limiter *limiter // nil: off
+	nsid    []byte                 // empty: none
+	cookies *cookies               // nil: off
+	limiter *limiter               // nil: off
+	signers map[string]*zoneSigner // of signed zones, by apex
 }
 
 func (c Config) policy() *policy {

@@ -92,7 +92,8 @@ func (d *daemon) stop() {
 	}
 	_ = d.process.Signal(syscall.SIGTERM)
 	select {
-	case <-d.ended:
+	case err := <-d.ended:
+		_ = err // how it ended does not matter
 	case <-time.After(10 * time.Second):
 	}
 	_ = syscall.Kill(-d.process.Pid, syscall.SIGKILL) // what is left

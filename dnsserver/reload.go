@@ -33,6 +33,7 @@ func (s *Server) reload(ctx context.Context, config Config) error {
 	err := s.update(ctx, func(d *draft) error {
 		if !sameZones(d.view.zones, zones) {
 			d.rezone(zones)
+			d.view = d.view.withExpiry(s.clock.now())
 		}
 		return nil
 	})
@@ -43,13 +44,20 @@ func (s *Server) reload(ctx context.Context, config Config) error {
 	s.mu.Lock()
 	if s.background != nil {
 		s.useFollowers(s.background, s.settings.Load().following)
+		s.useCopiers(s.background, s.settings.Load().primaries)
 	}
 	s.mu.Unlock()
 	s.conns.limit(orDefault(config.MaxConnections, DefaultMaxConnections), orDefault(config.MaxPerClient, DefaultMaxPerClient))
 	s.idleTimeout.Store(int64(orDefault(config.IdleTimeout, DefaultIdleTimeout)))
 	if !samePolicy(s.replies, config) {
 		s.replies = config
-		s.policy.Store(config.policy()) // with other secrets for cookies, unless they are configured
+		next := config.policy()
+		next.signers = s.policy.Load().signers
+		s.policy.Store(next) // with other secrets for cookies, unless they are configured
+	}
+	s.signing = config.DNSSEC
+	if err := s.useKeys(ctx); err != nil {
+		s.log.Error("keys of signed zones are at fault", "error", err)
 	}
 	if s.queries != nil {
 		s.queries.privacy.Store(&config.QueryLog.Addresses)
@@ -69,7 +77,7 @@ func sameZones(a, b map[string]*zone) bool {
 	}
 	for name, z := range a {
 		other := b[name]
-		if other == nil || z.dynamicTTL != other.dynamicTTL || z.soa.Serial != other.soa.Serial || z.fingerprint() != other.fingerprint() {
+		if other == nil || z.copied != other.copied || z.signed != other.signed || z.dynamicTTL != other.dynamicTTL || z.soa.Serial != other.soa.Serial || z.fingerprint() != other.fingerprint() {
 			return false
 		}
 	}
@@ -92,6 +100,32 @@ func (d *draft) rezone(zones map[string]*zone) {
 	for _, c := range d.view.parked {
 		b.Changes = append(b.Changes, c)
 	}
+	before := d.view
 	d.view = next.loaded(b)
 	d.reserial()
+	for apex := range moved(before, d.view, b.Changes) {
+		old, z := before.zones[apex], d.view.zones[apex]
+		if old == nil || z == nil || z.copied || before.states[old.index].serial != d.view.states[z.index].serial {
+			continue
+		}
+		d.keys[d.bump(z).Key] = struct{}{} // secondaries have to hear of it
+	}
+}
+
+// moved are the apexes of zones that records came to, or went from, because
+// there are other zones now.
+func moved(before, after *view, records []Change) map[string]struct{} {
+	in := func(v *view, c Change) string {
+		if _, parked := v.parked[c.key()]; parked {
+			return ""
+		}
+		return v.zoneOf(c.Name, c.Type).apex()
+	}
+	apexes := map[string]struct{}{}
+	for _, c := range records {
+		if from, to := in(before, c), in(after, c); from != to {
+			apexes[from], apexes[to] = struct{}{}, struct{}{}
+		}
+	}
+	return apexes
 }

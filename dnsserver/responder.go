@@ -43,7 +43,9 @@ func (r *responder) datagram(ctx context.Context, v *view, msg, room []byte, cli
 	reply := r.reply(ctx, v, msg, room)
 	wire := reply.wire
 	if len(wire) > 0 {
-		r.server.logQuery(ctx, r.tap.transport, client, msg, reply)
+		if opcodeOf(msg) == dns.OpcodeQuery {
+			r.server.logQuery(ctx, r.tap.transport, client, msg, reply)
+		}
 		if !reply.proven {
 			wire = r.limited(msg, wire, client, reply.class)
 		}
@@ -52,7 +54,9 @@ func (r *responder) datagram(ctx context.Context, v *view, msg, room []byte, cli
 		r.tap.refused()
 		return nil
 	}
-	r.tap.answered(reply.zone.apex(), client, wire, now)
+	if opcodeOf(msg) == dns.OpcodeQuery {
+		r.tap.answered(reply.zone.apex(), client, wire, now)
+	}
 	return wire
 }
 
@@ -86,7 +90,7 @@ func (r *responder) message(ctx context.Context, msg, out []byte, client netip.A
 		r.tap.refused()
 		return out[:len(out)-2]
 	}
-	if !deferred(msg) { // an update is counted as one
+	if opcodeOf(msg) == dns.OpcodeQuery { // an update is counted as one
 		r.tap.answered(reply.zone.apex(), client, reply.wire, r.terms.now)
 		r.tap.took(1, r.server.clock.now().Sub(r.terms.now))
 		r.server.logQuery(ctx, r.tap.transport, client, msg, reply)

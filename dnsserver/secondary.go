@@ -73,6 +73,10 @@ func compileFollowing(confs []Zone, keys map[string]*key) (map[string]following,
 			}
 			f.secondaries = append(f.secondaries, one)
 		}
+		if conf.Signed && len(f.secondaries)+len(f.from) > 0 {
+			problem("secondary", "have the servers share a storage, so that each signs; or remove dnssec = true",
+				"the zone is signed as it is asked, so a secondary would serve it without signatures, and whoever checks them refuses that")
+		}
 		all[apex] = f
 	}
 	return all, problems

@@ -76,6 +76,10 @@ func (v *view) withSerials() (*view, Batch) {
 	var b Batch
 	for _, name := range slices.Sorted(maps.Keys(v.zones)) {
 		z := v.zones[name]
+		if z.copied {
+			v = v.withState(z, v.copyState(z))
+			continue
+		}
 		serial, changed := z.soa.Serial, true
 		if d := v.documents.get(serialPrefix + name); d != nil {
 			if kept, fingerprint, ok := serialOf(d.value()); ok {

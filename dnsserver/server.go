@@ -2,6 +2,7 @@ package dnsserver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"html/template"
@@ -48,10 +49,12 @@ type Server struct {
 	moreMetrics   []func(*metric.Writer)
 	since         time.Time // when it was made
 	policy        atomic.Pointer[policy]
+	signing       DNSSEC // guarded by reloading
 	replays       *replays
 	journals      journals
 	transfers     chan struct{} // has room for as many as go on at once
 	followers     followers
+	copiers       copiers
 	updating      atomic.Int64 // updates over UDP that are being made
 	warnings      quotas       // by client, of what strangers do wrong
 
@@ -72,6 +75,10 @@ type Server struct {
 	cancel    context.CancelFunc
 	endpoints []endpoint
 	inherited map[netip.AddrPort]endpoint
+	tlsConfig *tls.Config // nil: no DNS over TLS
+	tlsAddrs  []string
+
+	tlsListeners []*net.TCPListener
 	// background ends with Shutdown; nil before Start.
 	background context.Context //nolint:containedctx // followers that a reload adds need it
 }
@@ -107,7 +114,7 @@ func New(config Config, store Store, logger *slog.Logger) (*Server, error) {
 	s.different, s.served = map[string]bool{}, map[string]uint32{}
 	s.idleTimeout.Store(int64(orDefault(config.IdleTimeout, DefaultIdleTimeout)))
 	s.replays = newReplays(s.since, maxReplays)
-	s.replies = config
+	s.replies, s.signing = config, config.DNSSEC
 	s.policy.Store(config.policy())
 	s.settings.Store(newSettings(config, tokens))
 	return s, nil
@@ -124,9 +131,20 @@ func (s *Server) Start(ctx context.Context, addrs ...string) error {
 		return err
 	}
 	v, err := s.load(ctx)
+	if err == nil {
+		err = s.commence(background, v)
+	}
+	if err == nil {
+		err = s.beginKeys(ctx, background)
+	}
 	if err != nil {
 		return errors.Join(err, s.Shutdown(context.WithoutCancel(ctx)))
 	}
+	return nil
+}
+
+// commence puts the first view into force and takes changes.
+func (s *Server) commence(background context.Context, v *view) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if background.Err() != nil {
@@ -136,6 +154,7 @@ func (s *Server) Start(ctx context.Context, addrs ...string) error {
 	s.background = background
 	s.running.Go(s.write)
 	s.useFollowers(background, s.settings.Load().following)
+	s.useCopiers(background, s.settings.Load().primaries)
 	return nil
 }
 
@@ -148,7 +167,11 @@ func (s *Server) begin(ctx context.Context, addrs []string) (context.Context, er
 		return nil, errors.New("start: the server was started before; make another with New")
 	}
 	s.started = true
-	conns, err := s.open(ctx, addrs)
+	err := s.openTLS(ctx)
+	var conns []datagrams
+	if err == nil {
+		conns, err = s.open(ctx, addrs)
+	}
 	if err != nil {
 		return nil, errors.Join(err, s.closeSockets())
 	}
@@ -159,6 +182,9 @@ func (s *Server) begin(ctx context.Context, addrs []string) (context.Context, er
 	}
 	for _, e := range s.endpoints {
 		s.running.Go(func() { s.serveTCP(background, e.tcp, s.taps.add(overTCP, s.queries)) })
+	}
+	for _, l := range s.tlsListeners {
+		s.running.Go(func() { s.serveTCP(background, l, s.taps.add(overTLS, s.queries)) })
 	}
 	return background, nil
 }
@@ -235,6 +261,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		}
 		_ = e.tcp.Close() // ends the accept
 	}
+	for _, l := range s.tlsListeners {
+		_ = l.Close() // ends the accept
+	}
 	s.conns.interrupt()
 	done := make(chan struct{})
 	go func() {
@@ -257,6 +286,11 @@ func (s *Server) closeSockets() error {
 	var errs []error
 	for _, e := range s.endpoints {
 		if err := e.close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	for _, l := range s.tlsListeners {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
 	}

@@ -23,9 +23,11 @@ type settings struct {
 
 	keys    map[string]*key // by name
 	updates Updates         // with defaults
+	limits  Limits          // with defaults
 
 	following   map[string]following // by apex
 	transferLog int                  // bytes
+	primaries   map[string][]primary // of copied zones, by apex
 }
 
 // newSettings makes them of a Config without problems.
@@ -35,9 +37,10 @@ func newSettings(config Config, tokens []token) *settings {
 	proxies, _ := compileNetworks("trusted_proxies", config.TrustedProxies)
 	keys, _ := compileKeys(config.Keys, nil)
 	followers, _ := compileFollowing(config.Zones, keys)
+	primaries, _ := compilePrimaries(config.Zones, keys)
 	return &settings{
-		following: followers, transferLog: orDefault(config.TransferLog, DefaultTransferLog),
-		keys: keys, updates: config.Updates.withDefaults(),
+		following: followers, primaries: primaries, transferLog: orDefault(config.TransferLog, DefaultTransferLog),
+		keys: keys, updates: config.Updates.withDefaults(), limits: config.Limits.withDefaults(),
 		accounts: config.Accounts.withDefaults(config.Zones), registerFrom: register, trustedProxies: proxies, resolver: config.Resolver,
 		tokens: tokens, logQueries: config.LogQueries, metricsFrom: from, addresses: config.QueryLog.Addresses,
 	}

@@ -34,11 +34,17 @@ func (f *followers) wake(apex string) {
 	}
 }
 
-// wakeFollowers tells those of the zones that a draft gave a serial.
-func (s *Server) wakeFollowers(d *draft) {
-	for apex, z := range d.view.zones {
-		old := d.old.zones[apex]
-		if old == nil || d.old.states[old.index].serial != d.view.states[z.index].serial {
+// wakeFollowers tells those of the zones that a batch gave a serial; after a
+// change without a batch, all.
+func (s *Server) wakeFollowers(d *draft, b Batch) {
+	if b.empty() {
+		for apex := range d.view.zones {
+			s.followers.wake(apex)
+		}
+		return
+	}
+	for _, doc := range b.Documents {
+		if _, apex, ok := strings.Cut(doc.Key, "/"); ok && (strings.HasPrefix(doc.Key, serialPrefix) || isCopyKey(doc.Key)) {
 			s.followers.wake(apex)
 		}
 	}
@@ -105,26 +111,49 @@ func (s *Server) Serial(name string) (zone string, serial uint32, err error) {
 }
 
 // Settled waits until every secondary of a zone answers with this serial or a
-// later one. When ctx ends first it returns those that do not, and ctx's error.
-// A zone without secondaries is settled.
+// later one, and every server that shares the storage shows it. When ctx ends
+// first it returns those that do not, and ctx's error. A zone without either is
+// settled.
 func (s *Server) Settled(ctx context.Context, zone string, serial uint32) ([]client.Lag, error) {
 	apex, err := canonicalName(zone)
 	if err != nil {
 		return nil, fmt.Errorf("wait for the secondaries: %w", err)
 	}
 	all := s.followers.of(apex)
+	behind, peersErr := s.peersBehind(ctx)
 	for _, f := range all {
 		if err := f.await(ctx, serial); err != nil {
-			return lagging(all, serial), fmt.Errorf("wait for the secondaries of %s: %w", display(apex), err)
+			return append(lagging(all, serial), behind...), fmt.Errorf("wait for the secondaries of %s: %w", display(apex), err)
 		}
 	}
+	if peersErr != nil {
+		return behind, fmt.Errorf("wait for the servers that share the storage: %w", peersErr)
+	}
 	return nil, nil
+}
+
+// peersBehind waits until all servers that share the storage show what this one
+// shows, and returns those that do not when ctx ends.
+func (s *Server) peersBehind(ctx context.Context) ([]client.Lag, error) {
+	if s.shared == nil {
+		return nil, nil
+	}
+	sequence := s.shared.Condition().Sequence
+	peers, err := s.shared.Await(ctx, sequence)
+	var lags []client.Lag
+	for _, p := range peers {
+		lags = append(lags, client.Lag{
+			Secondary: p.Name,
+			Problem:   fmt.Sprintf("it shares the storage, and showed change %d, not %d, when it was seen at %s", p.Sequence, sequence, exact(p.Seen)),
+		})
+	}
+	return lags, err
 }
 
 // await waits until the secondary has a serial.
 func (f *follower) await(ctx context.Context, serial uint32) error {
 	for {
-		seen, _, news := f.state()
+		seen, news, _ := f.state()
 		if has(seen, serial) {
 			return nil
 		}
@@ -141,7 +170,7 @@ func (f *follower) await(ctx context.Context, serial uint32) error {
 func lagging(all []*follower, serial uint32) []client.Lag {
 	var lags []client.Lag
 	for _, f := range all {
-		seen, problem, _ := f.state()
+		seen, _, problem := f.state()
 		if has(seen, serial) {
 			continue
 		}
@@ -170,7 +199,7 @@ func (s *Server) writeFollowers(m *metric.Writer) {
 	m.Family("certificate_dns_secondary_up", metric.Gauge, "Whether a secondary answered when it was asked last.")
 	for _, apex := range apexes {
 		for _, one := range all[apex] {
-			seen, problem, _ := one.state()
+			seen, _, problem := one.state()
 			m.Sample(boolean(problem == nil && seen != 0), "zone", display(apex), "secondary", one.name)
 		}
 	}

@@ -21,7 +21,7 @@ var (
 // Shared is a Store that several servers change, in turns. A server that has
 // one shows what the others store, in the one order in which all of it was
 // stored, so all servers come to the same records and serials. Like a Store's,
-// its methods are called one at a time, but for Wake and Condition.
+// its methods are called one at a time, but for Wake, Condition and Await.
 type Shared interface {
 	Store
 
@@ -42,6 +42,10 @@ type Shared interface {
 
 	// Condition says how the store is. It asks nobody.
 	Condition() Condition
+
+	// Await waits until all servers that share the store show this batch. When ctx
+	// ends first it returns those that do not, and an error.
+	Await(ctx context.Context, sequence uint64) (lagging []Peer, err error)
 }
 
 // Stored is a batch that another server stored.
@@ -171,6 +175,9 @@ func (v *view) followed(b Batch) *view {
 	v = next.loaded(b)
 	for _, d := range b.Documents {
 		zone, ok := strings.CutPrefix(d.Key, serialPrefix)
+		if apex, isCopy := strings.CutPrefix(d.Key, copyPrefix); isCopy && v.zones[apex] != nil && v.zones[apex].copied {
+			v = v.withState(v.zones[apex], v.copyState(v.zones[apex]))
+		}
 		z := v.zones[zone]
 		if !ok || z == nil || d.Delete {
 			continue
@@ -190,6 +197,10 @@ func (s *Server) refill(ctx context.Context) error {
 		return err
 	}
 	for _, z := range v.zones {
+		if z.copied {
+			v = v.withState(z, v.copyState(z))
+			continue
+		}
 		served := old.states[z.index].serial
 		serial := served
 		if text, ok := v.document(serialPrefix + z.name); ok {

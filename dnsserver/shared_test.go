@@ -95,6 +95,12 @@ func (s *sharedStore) Turn(_ context.Context, follow func(Stored), change func()
 
 func (s *sharedStore) Wake() <-chan struct{} { return s.wake }
 
+// Await implements Shared: the peers of its Condition never follow.
+func (s *sharedStore) Await(ctx context.Context, _ uint64) ([]Peer, error) {
+	<-ctx.Done()
+	return s.Condition().Peers[1:], ctx.Err()
+}
+
 func (s *sharedStore) Condition() Condition {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -208,4 +214,14 @@ func TestShared_awayIsSaidEverywhere(t *testing.T) {
 	store.setAway(nil)
 	eventually(t, "it is back", func() bool { return !s.storageFault.Load() })
 	put(t, s, "x.example.com", "v")
+}
+
+func TestShared_waitNamesTheServerThatLags(t *testing.T) {
+	s := startServer(t, accountConfig(), (&sharedLog{}).store("ns1"))
+	w := call(t, s, "PUT", "/v1/txt/x.example.com?wait=50ms", "all-token", `{"value":"v"}`)
+	for _, want := range []string{`"secondary":"behind"`, `"secondary":"gone"`, "it shares the storage, and showed change 1, not 2"} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%d %s, want %s", w.Code, w.Body, want)
+		}
+	}
 }

@@ -101,6 +101,8 @@ func (r *responder) slow(ctx context.Context, v *view, msg []byte) reply {
 		if out, err = r.server.answerUpdate(ctx, v, msg, who, &r.terms); err != nil {
 			return r.unproven(ctx, msg, who, err)
 		}
+	case opcodeOf(msg) == dns.OpcodeNotify:
+		out = r.server.answerNotify(v, msg, who, &r.terms)
 	case transferType(msg) == dns.TypeIXFR && r.terms.limit != tcpSize:
 		out = r.server.overTCP(v, msg, who, &r.terms)
 	default:
@@ -268,10 +270,21 @@ func (s *Server) takeUpdate(ctx context.Context, v *view, msg []byte, q query, w
 	case len(msg) > limits.MaxBytes:
 		return refuseUpdate(dns.RcodeRefused, "it has %d bytes, and updates.max_bytes allows %d; send several", len(msg), limits.MaxBytes)
 	}
-	if err := m.prescan(v, z, who.key); err != nil {
+	ctx = withActor(ctx, who.key.label(), t.client)
+	if err = m.prescan(v, z, who.key); err == nil {
+		err = s.makeUpdate(ctx, &m, who.key, limits.MaxValues)
+	}
+	if err != nil {
+		s.history.refuse(actorOf(ctx), m.changes(), err)
 		return err
 	}
-	ctx = withActor(ctx, who.key.label(), t.client)
+	s.log.LogAttrs(ctx, slog.LevelInfo, "records updated", slog.String("client", t.client.String()),
+		slog.String("key", display(who.key.Name())), slog.String("zone", display(z.name)), slog.Int("changes", len(m.updates)))
+	return nil
+}
+
+// makeUpdate makes the changes of an UPDATE that was scanned.
+func (s *Server) makeUpdate(ctx context.Context, m *updateMessage, k *key, most int) error {
 	return s.update(ctx, func(d *draft) error {
 		now := d.view.zones[m.zone] // after a reload it may be another
 		if now == nil {
@@ -280,7 +293,7 @@ func (s *Server) takeUpdate(ctx context.Context, v *view, msg []byte, q query, w
 		if err := m.check(d.view, now); err != nil {
 			return err
 		}
-		return m.apply(d, now, who.key, limits.MaxValues)
+		return m.apply(d, now, k, most)
 	})
 }
 

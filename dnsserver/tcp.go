@@ -34,7 +34,8 @@ type connections struct {
 	max, maxPerClient int
 	all               map[net.Conn]*connection
 	byClient          map[netip.Prefix]int
-	silent            *list.List // of net.Conn, the longest silent first
+	silent            *list.List            // of net.Conn, the longest silent first
+	exempt            func(netip.Addr) bool // who may have as many as there are; nil: nobody
 }
 
 // connection is what is known of an open one.
@@ -65,10 +66,11 @@ func clientOf(addr netip.Addr) netip.Prefix {
 
 // admit counts a connection in, or reports that there is no place for it.
 func (c *connections) admit(conn net.Conn) bool {
-	client := clientOf(addrPortOf(conn.RemoteAddr()).Addr())
+	addr := addrPortOf(conn.RemoteAddr()).Addr()
+	client := clientOf(addr)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.byClient[client] >= c.maxPerClient {
+	if c.byClient[client] >= c.maxPerClient && (c.exempt == nil || !c.exempt(addr)) {
 		return false
 	}
 	if len(c.all) >= c.max {
@@ -88,7 +90,7 @@ func (c *connections) admit(conn net.Conn) bool {
 func (c *connections) spoke(conn net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if known := c.all[conn]; known != nil {
+	if known := c.all[bare(conn)]; known != nil {
 		c.silent.MoveToBack(known.place)
 	}
 }
@@ -145,7 +147,8 @@ func (c *connections) closeAll() {
 	}
 }
 
-// serveTCP accepts connections until the listener is closed.
+// serveTCP accepts connections until the listener is closed, for DNS over TLS
+// where the tap counts that.
 func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener, t *tap) {
 	for ctx.Err() == nil {
 		conn, err := l.Accept()
@@ -169,7 +172,15 @@ func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener, t *tap) {
 		}
 		s.running.Go(func() {
 			defer s.conns.release(conn)
-			s.serveConn(ctx, conn, t)
+			served := conn
+			if t.transport == overTLS {
+				if served, err = s.handshake(ctx, conn); err != nil {
+					s.log.LogAttrs(ctx, slog.LevelDebug, "tls handshake", slog.String("client", conn.RemoteAddr().String()), slog.Any("error", err))
+					_ = conn.Close() // nothing was read
+					return
+				}
+			}
+			s.serveConn(ctx, served, t)
 		})
 	}
 }

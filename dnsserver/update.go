@@ -99,7 +99,7 @@ func (s *Server) DeleteDocument(ctx context.Context, key string) error {
 }
 
 func (s *Server) keep(ctx context.Context, doc Document) error {
-	if doc.Key == "" || len(doc.Key) > maxKey || strings.HasPrefix(doc.Key, serialPrefix) {
+	if doc.Key == "" || len(doc.Key) > maxKey || strings.HasPrefix(doc.Key, serialPrefix) || isCopyKey(doc.Key) {
 		return fmt.Errorf("keep a document: %q cannot be its key", doc.Key)
 	}
 	return s.update(ctx, func(d *draft) error {
@@ -260,6 +260,7 @@ func (s *Server) load(ctx context.Context) (*view, error) {
 			s.unsaved = b.Documents
 		}
 	}
+	v = v.withExpiry(s.clock.now())
 	s.accounts.Store(v.countAccounts())
 	s.log.Info("records loaded", "count", v.count())
 	return v, nil
@@ -306,18 +307,30 @@ func (s *Server) sweep() {
 	if len(names) == 0 {
 		return
 	}
+	var kept []string // for a record of the configuration has the same data
+	var why error
 	u := update{by: actor{by: "expiry"}, make: func(d *draft) error {
-		var errs []error
+		kept, why = nil, nil
 		for _, name := range names {
-			errs = append(errs, d.expire(name, now))
+			if err := d.expire(name, now); err != nil {
+				kept, why = append(kept, name), errors.Join(why, err)
+			}
 		}
-		return errors.Join(errs...)
+		return nil
 	}, done: make(chan error, 1)}
+	known := s.storageFault.Load()
 	s.commit([]update{u})
 	if err := <-u.done; err != nil {
-		s.log.Error("expired records cannot be taken away", "count", len(names), "error", err)
+		if !known { // else it has been said
+			s.log.Error("expired records cannot be taken away, it is tried again", "count", len(names), "error", err)
+		}
 		for _, name := range names {
 			s.expiries.push(now+retrySweep, name)
 		}
+		return
+	}
+	for _, name := range kept {
+		s.log.Warn("expired records stay, for the configuration has them too", "name", display(name), "error", why)
+		s.expiries.push(now+retryKept, name)
 	}
 }

@@ -48,6 +48,7 @@ func newView(zones map[string]*zone) *view {
 	}
 	for _, z := range zones {
 		v.states[z.index] = z.state(z.soa.Serial, 0)
+		v.states[z.index].expired = z.copied
 	}
 	return v
 }
@@ -56,9 +57,14 @@ func newView(zones map[string]*zone) *view {
 func (z *zone) state(serial uint32, cuts int) *zoneState {
 	soa := *z.soa
 	soa.Serial = serial
-	negative := soa
+	return newZoneState(&soa, cuts)
+}
+
+// newZoneState returns the state of a zone with this SOA.
+func newZoneState(soa *dns.SOA, cuts int) *zoneState {
+	negative := *soa
 	negative.Hdr.Ttl = min(soa.Hdr.Ttl, soa.Minttl)
-	return &zoneState{serial: serial, cuts: cuts, soa: &soa, negative: &negative}
+	return &zoneState{serial: soa.Serial, cuts: cuts, soa: soa, negative: &negative}
 }
 
 // withState returns the view with another state of one zone.

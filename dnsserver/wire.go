@@ -61,6 +61,9 @@ func (v *view) respond(msg []byte, t *terms) reply {
 		a.rcode = dns.RcodeRefused
 	default:
 		a = v.answer(q.question)
+		if z := v.signedZone(q.question); z != nil {
+			a = v.complete(t.signer(z), z, q, a, t.now)
+		}
 	}
 	r := pack(q, a, t)
 	if q.asked && len(r.wire) >= q.end {

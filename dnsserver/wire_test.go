@@ -59,7 +59,7 @@ func TestWire_rows1and5and8_messages(t *testing.T) {
 		{"class CHAOS at our name", raw(0, one, wireWWW[:len(wireWWW)-1]+"\x03"), dns.RcodeRefused, 0, 0},
 		{"class ANY", raw(0, one, wireWWW[:len(wireWWW)-1]+"\xff"), dns.RcodeRefused, 0, 0},
 		{"opcode STATUS", raw(2<<11, one, wireWWW), dns.RcodeNotImplemented, 0, 0},
-		{"opcode NOTIFY", raw(4<<11, one, wireWWW), dns.RcodeNotImplemented, 0, 0},
+		{"opcode NOTIFY of a zone that is no copy", raw(4<<11, one, wireWWW), dns.RcodeNotAuth, 0, 0},
 		{"opcode UPDATE with records", raw(5<<11, [4]uint16{1, 0, 1, 0}, wireWWW+"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04abcd"), dns.RcodeFormatError, 0, 0},
 		{"opcode UPDATE of no zone of ours", raw(5<<11, one, "\x07example\x03org\x00\x00\x06\x00\x01"), dns.RcodeNotAuth, 0, 0},
 		{"opcode UPDATE without a signature", raw(5<<11, one, "\x07eXample\x03com\x00\x00\x06\x00\x01"), dns.RcodeRefused, 0, 0},

@@ -19,6 +19,8 @@ type zone struct {
 	nodes      map[string]*node // by canonical name; empty non-terminals are there too
 	cuts       bool             // there are delegations among them
 	tail       *negativeTail    // nil: negative answers are not prebuilt
+	signed     bool             // by DNSSEC, when it is asked
+	copied     bool             // from a primary: all it has are records that come and go
 }
 
 // node is what is configured at one name; an empty non-terminal has no rrsets.
@@ -79,7 +81,9 @@ func compileZones(confs []Zone) (map[string]*zone, []*ConfigError) {
 	}
 	var problems []*ConfigError
 	for _, b := range builders {
-		if b.zone != nil {
+		if b.zone != nil && b.zone.copied {
+			b.zone.mark = b.zone.fingerprint()
+		} else if b.zone != nil {
 			b.readRecords(zones)
 			b.fillAncestors()
 			b.checkNodes()
@@ -102,8 +106,15 @@ func (b *zoneBuilder) begin() bool {
 	}
 	ttl := orDefault(b.conf.TTL, DefaultTTL)
 	negativeTTL := orDefault(b.conf.NegativeTTL, DefaultNegativeTTL)
+	if len(b.conf.Primaries) > 0 {
+		b.zone = &zone{name: apex, copied: true, dynamicTTL: DefaultDynamicTTL, nodes: map[string]*node{apex: {rrsets: map[uint16][]dns.RR{}}}}
+		// Never shown: it stands for the primary's.
+		b.zone.soa = &dns.SOA{Hdr: b.header(apex, dns.TypeSOA, DefaultTTL), Ns: ".", Mbox: "."}
+		b.add(b.zone.soa)
+		return true
+	}
 	b.zone = &zone{
-		name: apex, dynamicTTL: orDefault(b.conf.DynamicTTL, DefaultDynamicTTL),
+		name: apex, signed: b.conf.Signed, dynamicTTL: orDefault(b.conf.DynamicTTL, DefaultDynamicTTL),
 		nodes: map[string]*node{apex: {rrsets: map[uint16][]dns.RR{}}},
 	}
 	for field, v := range map[string]uint32{"ttl": ttl, "dynamic_ttl": b.zone.dynamicTTL, "negative_ttl": negativeTTL} {

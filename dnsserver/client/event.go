@@ -12,6 +12,7 @@ const (
 	EventQuery  = "query"  // somebody asked
 	EventPut    = "put"    // a record came
 	EventDelete = "delete" // a record went
+	EventRefuse = "refuse" // a signed update was refused
 )
 
 // Event is one line of what happened at a name.
@@ -22,12 +23,13 @@ type Event struct {
 	Type      string    `json:"type"`                // such as TXT
 	Client    string    `json:"client,omitempty"`    // address, as far as the server's privacy setting lets it be known
 	Transport string    `json:"transport,omitempty"` // of a query: udp, tcp or tls
-	Rcode     string    `json:"rcode,omitempty"`     // of a query: NOERROR, NXDOMAIN, …
+	Rcode     string    `json:"rcode,omitempty"`     // of a query or a refusal: NOERROR, NXDOMAIN, …
 	Answers   []string  `json:"answers,omitempty"`   // of a query: type and data of each record in the answer
 	More      bool      `json:"more,omitempty"`      // there were more answers than are remembered
 	Truncated bool      `json:"truncated,omitempty"` // the client was told to ask again over TCP
 	Value     string    `json:"value,omitempty"`     // of a change
 	By        string    `json:"by,omitempty"`        // of a change: which token, key or account
+	Problem   string    `json:"problem,omitempty"`   // of a refusal: why
 }
 
 // Events is the body of the reply to GET /v1/queries.

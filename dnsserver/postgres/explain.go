@@ -92,6 +92,8 @@ func (s *Store) answered(err error, said *pgconn.PgError) (what, todo string) {
 		return "is read-only", "give the primary server in storage.postgres.url (target_session_attrs=read-write finds it among several)"
 	case code == "53300":
 		return "has no connection left", "raise its max_connections: each server takes two"
+	case code == "55P03":
+		return "is being changed by somebody else for too long", "wait for the restore that is going on, or see which server holds the row of head"
 	case code == "53100":
 		return "has no room on its disk", "make room"
 	case operatorIntervened(code):

@@ -12,8 +12,14 @@ import (
 	"github.com/certiform/terraform-provider-certificate/dnsserver"
 )
 
+// leaveTimeout bounds what a server does before it ends.
+const leaveTimeout = 500 * time.Millisecond
+
 // forgetServer is how long a server that is gone stays in the list.
 const forgetServer = 7 * 24 * time.Hour
+
+// allServers reads what peer scans.
+const allServers = "SELECT name, seq, behind, extract(epoch FROM now() - seen_at)::float8 FROM server ORDER BY name"
 
 // channel is where stored batches are announced.
 func (s *Store) channel() string { return s.schema + "_change" }
@@ -185,9 +191,7 @@ func (s *Store) attend(ctx context.Context, conn *pgx.Conn) error {
 		cancel()
 		switch {
 		case err == nil:
-			if note.Payload != fmt.Sprintf("%x", s.instance) {
-				s.awaken()
-			}
+			s.heard(note.Payload)
 			continue
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -219,7 +223,7 @@ func (s *Store) beat(ctx context.Context, conn *pgx.Conn) error {
 SELECT $1, $2, pg_backend_pid(), $3::bigint, greatest(seq - $3::bigint, 0) FROM head
 ON CONFLICT (name) DO UPDATE SET instance = excluded.instance, pid = excluded.pid, seq = excluded.seq, behind = excluded.behind, seen_at = now()`,
 		s.server, s.instance, int64(s.known.Load()))
-	b.Queue("SELECT name, seq, behind, extract(epoch FROM now() - seen_at)::float8 FROM server ORDER BY name").Query(func(rows pgx.Rows) (err error) {
+	b.Queue(allServers).Query(func(rows pgx.Rows) (err error) {
 		peers, err = pgx.CollectRows(rows, s.peer)
 		return err
 	})
@@ -241,6 +245,18 @@ func (s *Store) peer(row pgx.CollectableRow) (p dnsserver.Peer, err error) {
 	p.Sequence, p.Behind, p.Here = uint64(seq), uint64(behind), p.Name == s.server
 	p.Seen = time.Now().Add(-time.Duration(age * float64(time.Second)))
 	return p, err
+}
+
+// leave takes the server off the list. The caller holds mu.
+func (s *Store) leave() {
+	if s.conn == nil || s.reachable() != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	if _, err := s.conn.Exec(ctx, "DELETE FROM server WHERE name = $1 AND instance = $2", s.server, s.instance); err != nil {
+		s.log.Debug("the server stays in the list until it is forgotten", "error", s.explain(err))
+	}
 }
 
 // clean forgets changes that everybody had time to follow, and servers that are

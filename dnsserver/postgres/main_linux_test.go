@@ -123,6 +123,7 @@ func config() dnsserver.Config {
 	return dnsserver.Config{
 		Zones: []dnsserver.Zone{{
 			Name: "auth.example.com", NameServers: []string{"ns1.auth.example.com"}, Records: "ns1 A 192.0.2.1\n",
+			TransferFrom: []string{"127.0.0.0/8"},
 		}},
 		Tokens:      []dnsserver.Token{{Name: "test", SHA256: hex.EncodeToString(sum[:]), Rights: []string{"admin"}}},
 		Accounts:    dnsserver.Accounts{AcmeDNS: true},

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -62,10 +63,14 @@ type Store struct {
 	seq   int64      // of the last batch that was read or stored
 	token []byte     // of that batch
 
+	looked time.Time // when around was read
+	around []dnsserver.Peer
+
 	known      atomic.Uint64 // seq, for others to read
 	latest     atomic.Uint64 // seq of the newest batch that is known of
 	reconnects atomic.Uint64
 	gaps       atomic.Uint64
+	asked      atomic.Int64  // when somebody asked how far this server is, in Unix nanoseconds
 	wake       chan struct{} // has room for one
 
 	state     sync.Mutex // guards what follows
@@ -204,12 +209,13 @@ func (s *Store) begin(ctx context.Context) error {
 
 // sessionSettings make the server notice soon that this side vanished, keep the
 // session while nothing happens, end a transaction that hangs, for others wait
-// for it, and have a commit be durable even where the database or the role is
+// for it, give a lock up before this side gives the session up, which would go on
+// waiting, and have a commit be durable even where the database or the role is
 // set to fast and loose. A setting that the server does not have is passed over.
 const sessionSettings = `SELECT set_config(s.name, w.value, false)
 FROM (VALUES ('tcp_keepalives_idle', '20'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3'),
              ('tcp_user_timeout', '50000'), ('idle_session_timeout', '0'), ('idle_in_transaction_session_timeout', '10000'),
-             ('synchronous_commit', 'on'), ('search_path', $1)) AS w (name, value)
+             ('synchronous_commit', 'on'), ('search_path', $1), ('lock_timeout', $2)) AS w (name, value)
 JOIN pg_settings s ON s.name = w.name
 WHERE s.name <> 'synchronous_commit' OR s.setting = 'off'`
 
@@ -221,7 +227,8 @@ func (s *Store) connect(ctx context.Context) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := conn.Exec(ctx, sessionSettings, pgx.Identifier{s.schema}.Sanitize()); err != nil {
+	patience := strconv.FormatInt((s.times.turn * 4 / 5).Milliseconds(), 10)
+	if _, err := conn.Exec(ctx, sessionSettings, pgx.Identifier{s.schema}.Sanitize(), patience); err != nil {
 		shut(conn)
 		return nil, err
 	}
@@ -267,6 +274,9 @@ func (s *Store) Close() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if stop != nil {
+		s.leave()
+	}
 	s.drop()
 	return nil
 }

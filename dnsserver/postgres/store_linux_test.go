@@ -379,6 +379,36 @@ func TestStore_replaceIsWholeOrNothing(t *testing.T) {
 	}
 }
 
+// Who waits for others that take too long gives up, and leaves nothing in the
+// database that goes on waiting.
+func TestStore_waitsForOthersForAWhile(t *testing.T) {
+	t.Parallel()
+	address := shared.Server(t).Database(t)
+	s, other := open(t, address, "a"), open(t, address, "b")
+	s.drop()
+	s.times.turn = 5 * time.Second // of sessions from here on
+	load(t, s)
+	conn, err := other.connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shut(conn)
+	for _, statement := range []string{"BEGIN", "SELECT FROM head FOR UPDATE"} {
+		if _, err := conn.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err = s.Turn(t.Context(), names(new([]string)), func() dnsserver.Batch { return record("1.") })
+	if err == nil || !strings.Contains(err.Error(), "is being changed by somebody else for too long") {
+		t.Errorf("Turn: %v", err)
+	}
+	if _, err := conn.Exec(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	s.times.turn = patience
+	apply(t, s, record("1."))
+}
+
 func TestStore_closeEndsAWait(t *testing.T) {
 	t.Parallel()
 	address := shared.Server(t).Database(t)

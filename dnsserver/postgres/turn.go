@@ -243,7 +243,9 @@ func (s *Store) Catch(ctx context.Context, follow func(dnsserver.Stored)) error 
 		missed, err := s.look(ctx)
 		if err == nil {
 			s.followAll(missed, follow)
-			return nil
+			if err = s.tell(ctx); err == nil {
+				return nil
+			}
 		}
 		if n == attempts || ctx.Err() != nil || !passing(err) {
 			return s.explain(err)

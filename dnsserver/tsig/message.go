@@ -15,7 +15,7 @@ const (
 	variables    = 6 + 2 + 2 + 2 + 2 + 2 // time, fudge, MAC size, ID, error, other size
 	timeSize     = 6                     // of a time in seconds
 	maxTime      = 1<<(8*timeSize) - 1   // seconds
-	typeTSIG     = uint16(dns.TypeTSIG)  // RFC 8945 §4.2
+	typeTSIG     = dns.TypeTSIG          // RFC 8945 §4.2
 	classANY     = uint16(dns.ClassANY)  // of the record
 	Fudge        = 300                   // seconds that clocks may differ (RFC 8945 §10)
 )
@@ -46,12 +46,13 @@ func Find(msg []byte) (*Signature, error) {
 	}
 	additional := int(binary.BigEndian.Uint16(msg[10:]))
 	others := int(binary.BigEndian.Uint16(msg[6:])) + int(binary.BigEndian.Uint16(msg[8:]))
-	off, ok := headerSize, true
+	off := headerSize
 	for range int(binary.BigEndian.Uint16(msg[4:])) {
-		if off, ok = skipName(msg, off); !ok {
+		end, ok := skipName(msg, off)
+		if !ok {
 			return nil, nil //nolint:nilnil // malformed, for the caller to find
 		}
-		off += 4
+		off = end + 4
 	}
 	for n := range others + additional {
 		start := off

@@ -67,7 +67,8 @@ func TestServe_apiHasACertificateOfItsOwn(t *testing.T) {
     directory_url  = "`+l.DirectoryURL+`"
     ca_bundle_file = "`+bundle+`"
   }
-}`, 1)
+}
+tls { listen = ["127.0.0.1:0"] }`, 1)
 	if err := os.WriteFile(bundle, l.CABundle, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -76,10 +77,10 @@ func TestServe_apiHasACertificateOfItsOwn(t *testing.T) {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(l.Roots)
-	served := func(p *process) *x509.Certificate {
+	served := func(address string) *x509.Certificate {
 		t.Helper()
 		for deadline := time.Now().Add(time.Minute); ; <-time.After(20 * time.Millisecond) {
-			conn, err := tls.Dial("tcp", strings.TrimPrefix(p.api, "https://"), &tls.Config{RootCAs: roots, ServerName: "auth.example.com", MinVersion: tls.VersionTLS12})
+			conn, err := tls.Dial("tcp", strings.TrimPrefix(address, "https://"), &tls.Config{RootCAs: roots, ServerName: "auth.example.com", MinVersion: tls.VersionTLS12})
 			if err == nil {
 				leaf := conn.ConnectionState().PeerCertificates[0]
 				_ = conn.Close()
@@ -92,13 +93,16 @@ func TestServe_apiHasACertificateOfItsOwn(t *testing.T) {
 	}
 	p := startProcess(t, config)
 	world.to <- p.dns
-	first := served(p)
+	first := served(p.api)
+	if over := served(p.tls); !bytes.Equal(over.Raw, first.Raw) {
+		t.Error("DNS over TLS has another certificate than the API")
+	}
 	if left := p.txt(t, "_acme-challenge.auth.example.com"); len(left) != 0 {
 		t.Errorf("records are left: %q", left)
 	}
 	p.end(t, syscall.SIGTERM, 10*time.Second)
 	p = startProcess(t, config)
-	if again := served(p); !bytes.Equal(again.Raw, first.Raw) {
+	if again := served(p.api); !bytes.Equal(again.Raw, first.Raw) {
 		t.Error("after a restart another certificate is served")
 	}
 	if got := l.CA.Count("issued"); got != 1 {

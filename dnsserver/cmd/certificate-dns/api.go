@@ -10,21 +10,19 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/certiform/terraform-provider-certificate/dnsserver/identity"
+	"github.com/certiform/terraform-provider-certificate/dnsserver"
 )
 
 // api is the HTTP server of the API; without an api block it has none.
 type api struct {
 	server *http.Server
 	url    string
-	pair   *keyPair   // nil: not from files
 	failed chan error // gets one error if serving ends by itself
 }
 
 // startAPI serves in the background, on the sockets that were inherited or else
-// on one that it opens.
-// The certificate is that of own, unless that is nil.
-func startAPI(ctx context.Context, block *apiBlock, inherited []net.Listener, handler http.Handler, own *identity.Keeper, log *slog.Logger) (*api, error) {
+// on one that it opens; in clear where there is no certificate.
+func startAPI(ctx context.Context, block *apiBlock, inherited []net.Listener, handler http.Handler, certificate getter, limits dnsserver.Config, log *slog.Logger) (*api, error) {
 	a := &api{failed: make(chan error, 1)}
 	if block == nil {
 		return a, nil
@@ -38,17 +36,8 @@ func startAPI(ctx context.Context, block *apiBlock, inherited []net.Listener, ha
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // strangers' broken handshakes
 	}
 	scheme := "http"
-	if block.tls() {
-		a.server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-		if own != nil {
-			a.server.TLSConfig.GetCertificate = own.GetCertificate
-		} else {
-			var err error
-			if a.pair, err = openKeyPair(block.CertificateFile, block.KeyFile, log); err != nil {
-				return nil, err
-			}
-			a.server.TLSConfig.GetCertificate = a.pair.get
-		}
+	if certificate != nil {
+		a.server.TLSConfig = &tls.Config{GetCertificate: certificate, MinVersion: tls.VersionTLS12}
 		scheme = "https"
 	}
 	if len(inherited) == 0 {
@@ -59,11 +48,11 @@ func startAPI(ctx context.Context, block *apiBlock, inherited []net.Listener, ha
 		}
 		inherited = append(inherited, l)
 	}
-	l := inherited[0]
+	l := dnsserver.LimitListener(inherited[0], limits.MaxConnections, limits.MaxPerClient, block.isProxy)
 	a.url = scheme + "://" + l.Addr().String()
 	go func() {
 		var err error
-		if block.tls() {
+		if certificate != nil {
 			err = a.server.ServeTLS(l, "", "")
 		} else {
 			err = a.server.Serve(l)
@@ -73,13 +62,6 @@ func startAPI(ctx context.Context, block *apiBlock, inherited []net.Listener, ha
 		}
 	}()
 	return a, nil
-}
-
-// use serves the certificate that a changed block names.
-func (a *api) use(block *apiBlock) {
-	if a.pair != nil && block != nil {
-		a.pair.move(block.CertificateFile, block.KeyFile)
-	}
 }
 
 // shutDown finishes requests in hand, as long as ctx lasts.

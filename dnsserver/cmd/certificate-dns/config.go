@@ -22,6 +22,7 @@ type config struct {
 	listen  []string
 	storage storage
 	api     *apiBlock // nil: no API
+	tls     *tlsBlock // nil: no DNS over TLS
 	log     *logBlock // nil: text at level info
 	server  dnsserver.Config
 	watch   watch.Config    // without endpoints: nothing is watched
@@ -40,6 +41,9 @@ type file struct {
 	Resolver    string         `hcl:"resolver,optional"`
 	AcmeDNS     *acmeDNSBlock  `hcl:"acme_dns,block"`
 	API         *apiBlock      `hcl:"api,block"`
+	TLS         *tlsBlock      `hcl:"tls,block"`
+	DNSSEC      *dnssecBlock   `hcl:"dnssec,block"`
+	Limits      *limitsBlock   `hcl:"limits,block"`
 	Zones       []zoneBlock    `hcl:"zone,block"`
 	Tokens      []tokenBlock   `hcl:"token,block"`
 	Keys        []keyBlock     `hcl:"tsig_key,block"`
@@ -67,14 +71,16 @@ type apiBlock struct {
 
 type zoneBlock struct {
 	Name        string   `hcl:"name,label"`
-	NameServers []string `hcl:"nameservers"`
+	NameServers []string `hcl:"nameservers,optional"`
 	Hostmaster  string   `hcl:"hostmaster,optional"`
 	TTL         uint32   `hcl:"ttl,optional"`
 	DynamicTTL  uint32   `hcl:"dynamic_ttl,optional"`
 	NegativeTTL uint32   `hcl:"negative_ttl,optional"`
 	Serial      uint32   `hcl:"serial,optional"`
 	Records     string   `hcl:"records,optional"`
+	DNSSEC      bool     `hcl:"dnssec,optional"`
 
+	Primaries    []primaryBlock   `hcl:"primary,block"`
 	Secondaries  []secondaryBlock `hcl:"secondary,block"`
 	TransferFrom []string         `hcl:"transfer_from,optional"`
 
@@ -108,7 +114,8 @@ func readConfig(path string) (config, error) {
 		return config{}, diagnosticsError(diags)
 	}
 	conf := f.config()
-	problems := slices.Concat(f.checkListen(), f.checkStorage(&conf.storage), f.checkAPI(), f.Log.check(), f.policy(&conf.server), f.keys(&conf.server), f.AcmeDNS.apply(&conf.server.Accounts), f.Watch.apply(&conf.watch))
+	f.Limits.apply(&conf.server)
+	problems := slices.Concat(f.checkListen(), f.checkStorage(&conf.storage), f.checkAPI(), f.checkTLS(), f.DNSSEC.apply(&conf.server.DNSSEC, conf.storage.path), f.Log.check(), f.policy(&conf.server), f.keys(&conf.server), f.AcmeDNS.apply(&conf.server.Accounts), f.Watch.apply(&conf.watch))
 	if f.API != nil {
 		problems = append(problems, f.API.ACME.apply(&conf.own, conf.storage.path, conf.server.Zones)...)
 	}
@@ -136,7 +143,7 @@ func diagnosticsError(diags hcl.Diagnostics) error {
 
 // config turns the file into what the server takes.
 func (f *file) config() config {
-	conf := config{listen: f.Listen, api: f.API, log: f.Log}
+	conf := config{listen: f.Listen, api: f.API, tls: f.TLS, log: f.Log}
 	conf.server.TransferLog = f.TransferLog
 	conf.server.LogQueries, conf.server.QueryLog, conf.server.Resolver = f.LogQueries, f.QueryLog.conf(), f.Resolver
 	if f.API != nil {
@@ -145,8 +152,8 @@ func (f *file) config() config {
 	for _, z := range f.Zones {
 		conf.server.Zones = append(conf.server.Zones, dnsserver.Zone{
 			Name: z.Name, NameServers: z.NameServers, Hostmaster: z.Hostmaster,
-			TTL: z.TTL, DynamicTTL: z.DynamicTTL, NegativeTTL: z.NegativeTTL, Serial: z.Serial, Records: z.Records,
-			Secondaries: z.secondaries(), TransferFrom: z.TransferFrom,
+			TTL: z.TTL, DynamicTTL: z.DynamicTTL, NegativeTTL: z.NegativeTTL, Serial: z.Serial, Records: z.Records, Signed: z.DNSSEC,
+			Primaries: z.primaries(), Secondaries: z.secondaries(), TransferFrom: z.TransferFrom,
 		})
 	}
 	for _, t := range f.Tokens {
@@ -184,6 +191,8 @@ func (f *file) blockOf(p *dnsserver.ConfigError) (hcl.Body, hcl.Range) {
 		return f.Updates.Body, f.Updates.Range
 	case p.Block == "query_log" && f.QueryLog != nil:
 		return f.QueryLog.Body, f.QueryLog.Range
+	case p.Block == "limits" && f.Limits != nil:
+		return f.Limits.Body, f.Limits.Range
 	case p.Block == "acme_dns" && f.AcmeDNS != nil:
 		return f.AcmeDNS.Body, f.AcmeDNS.Range
 	case (p.Field == "metrics_from" || p.Field == "trusted_proxies") && f.API != nil:
@@ -252,6 +261,23 @@ func (f *file) checkAPI() []error {
 		errs = append(errs, fmt.Errorf("%s: api: insecure_http contradicts a certificate; remove one", linePlace(a.Range)))
 	}
 	return errs
+}
+
+// isProxy reports whether an address stands for many clients: that of a trusted
+// proxy, or of this machine.
+func (a *apiBlock) isProxy(addr netip.Addr) bool {
+	if addr.IsLoopback() {
+		return true
+	}
+	for _, text := range a.TrustedProxies {
+		if one, err := netip.ParseAddr(text); err == nil && one.Unmap() == addr {
+			return true
+		}
+		if network, err := netip.ParsePrefix(text); err == nil && network.Contains(addr) {
+			return true
+		}
+	}
+	return false
 }
 
 func (a *apiBlock) tls() bool {

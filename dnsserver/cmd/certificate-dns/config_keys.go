@@ -102,3 +102,17 @@ func (z zoneBlock) secondaries() []dnsserver.Secondary {
 	}
 	return all
 }
+
+// primaryBlock is a server that a zone is copied from.
+type primaryBlock struct {
+	Address string `hcl:"address"`
+	Key     string `hcl:"key,optional"`
+}
+
+func (z zoneBlock) primaries() []dnsserver.Primary {
+	var all []dnsserver.Primary
+	for _, b := range z.Primaries {
+		all = append(all, dnsserver.Primary{Address: b.Address, Key: b.Key})
+	}
+	return all
+}

@@ -122,3 +122,27 @@ func TestConfig_secondaries(t *testing.T) {
 		}
 	}
 }
+
+func TestConfig_primaries(t *testing.T) {
+	key := "tsig_key \"follow\" {\n  secret = \"" + testSecret + "\"\n}\n"
+	more := func(zone string) string {
+		return policyConfig(t, key+"zone \"copy.example\" {\n"+zone+"}\n")
+	}
+	conf, err := readConfig(more("  primary {\n    address = \"192.0.2.53\"\n    key     = \"follow\"\n  }\n  primary {\n    address = \"[2001:db8::53]:5353\"\n  }\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := conf.server.Zones[1].Primaries; len(p) != 2 || p[0].Key != "follow" || p[1].Address != "[2001:db8::53]:5353" {
+		t.Errorf("%+v, want what the file says", p)
+	}
+	for lines, want := range map[string]string{
+		"": `hcl:9: zone "copy.example": nameservers: there is none`,
+		"  primary {\n    address = \"ns1\"\n  }\n":                                               `zone "copy.example": primary: "ns1" is no IP address`,
+		"  primary {\n    address = \"192.0.2.53\"\n    key = \"none\"\n  }\n":                    `zone "copy.example": primary: there is no key "none"`,
+		"  nameservers = [\"ns1.example.net\"]\n  primary {\n    address = \"192.0.2.53\"\n  }\n": `zone "copy.example": primary: the zone is copied, and has contents of its own`,
+	} {
+		if _, err := readConfig(more(lines)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", lines, err, want)
+		}
+	}
+}

@@ -31,13 +31,17 @@ func TestConfig_storage(t *testing.T) {
 		t.Errorf("a database: %+v, %v", conf.storage, err)
 	}
 	for title, c := range map[string]struct{ storage, want string }{
-		"nothing":             {``, `storage: there is none; write storage = "/var`},
-		"an empty path":       {`storage = ""`, `storage: there is none`},
-		"both":                {"storage = \"x\"\nstorage {\n  postgres {\n    url = \"postgres://h/d\"\n  }\n}", `c.hcl:2: storage: it is a folder and a database`},
-		"no database":         {"storage {\n}", `c.hcl:1: storage: it says no database`},
-		"no URL":              {"storage {\n  postgres {\n  }\n}", `Missing required argument: The argument "url" is required`},
-		"no PostgreSQL URL":   {"storage {\n  postgres {\n    url = \"mysql://u:secret@h/d\"\n  }\n}", `c.hcl:3: storage.postgres: this is no PostgreSQL URL`},
-		"a duration of none":  {"storage {\n  postgres {\n    url  = \"postgres://h/d\"\n    wait = \"soon\"\n  }\n}", `storage.postgres: wait: "soon" is no duration`},
+		"nothing":            {``, `storage: there is none; write storage = "/var`},
+		"an empty path":      {`storage = ""`, `storage: there is none`},
+		"both":               {"storage = \"x\"\nstorage {\n  postgres {\n    url = \"postgres://h/d\"\n  }\n}", `c.hcl:2: storage: it is a folder and a database`},
+		"no database":        {"storage {\n}", `c.hcl:1: storage: it says no database`},
+		"no URL":             {"storage {\n  postgres {\n  }\n}", `Missing required argument: The argument "url" is required`},
+		"no PostgreSQL URL":  {"storage {\n  postgres {\n    url = \"mysql://u:secret@h/d\"\n  }\n}", `c.hcl:3: storage.postgres: this is no PostgreSQL URL`},
+		"a duration of none": {"storage {\n  postgres {\n    url  = \"postgres://h/d\"\n    wait = \"soon\"\n  }\n}", `storage.postgres: wait: "soon" is no duration`},
+		"a key of the API's without a folder": {
+			"storage {\n  postgres {\n    url = \"postgres://h/d\"\n  }\n}\napi {\n  listen = \"127.0.0.1:0\"\n  acme {\n    names = [\"auth.example.com\"]\n    agree_to_terms = true\n  }\n}",
+			`the records are in a database, so there is no folder beside them`,
+		},
 		"a schema of symbols": {"storage {\n  postgres {\n    url    = \"postgres://h/d\"\n    schema = \"a b\"\n  }\n}", `use 1 to 55 of a-z`},
 	} {
 		_, err := read(t, c.storage)

@@ -33,6 +33,9 @@ func (sharedStore) Catch(context.Context, func(dnsserver.Stored)) error { return
 // Wake implements dnsserver.Shared.
 func (sharedStore) Wake() <-chan struct{} { return nil }
 
+// Await implements dnsserver.Shared.
+func (sharedStore) Await(context.Context, uint64) ([]dnsserver.Peer, error) { return nil, nil }
+
 // Condition implements dnsserver.Shared.
 func (sharedStore) Condition() dnsserver.Condition {
 	return dnsserver.Condition{Peers: []dnsserver.Peer{{Name: "ns1", Here: true, Seen: time.Now()}}}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -44,5 +45,47 @@ func TestGuides_configurationsAreGood(t *testing.T) {
 	}
 	if checked < 4 {
 		t.Errorf("%d configurations checked, want all", checked)
+	}
+}
+
+// The configurations of other servers in the guides are good too, as those
+// servers themselves find.
+func TestGuides_otherServersConfigurationsAreGood(t *testing.T) {
+	text, err := os.ReadFile("../../../templates/guides/responder-secondaries.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for language, check := range map[string]struct {
+		program, debian string
+		arguments       func(path string) []string
+	}{
+		"named": {"named-checkconf", "bind9-utils", func(path string) []string { return []string{path} }},
+		"knot":  {"knotc", "knot", func(path string) []string { return []string{"-c", path, "conf-check"} }},
+		"nsd":   {"nsd-checkconf", "nsd", func(path string) []string { return []string{path} }},
+	} {
+		t.Run(language, func(t *testing.T) {
+			block := regexp.MustCompile("(?s)```" + language + "\n(.*?)```").FindStringSubmatch(string(text))
+			if block == nil {
+				t.Fatal("the guide has none")
+			}
+			program := ""
+			for _, folder := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
+				if _, err := os.Stat(filepath.Join(folder, check.program)); err == nil {
+					program = filepath.Join(folder, check.program)
+				}
+			}
+			if program == "" {
+				t.Skipf("%s is not installed: apt-get install -y --no-install-recommends %s", check.program, check.debian)
+			}
+			folder := t.TempDir()
+			config := regexp.MustCompile(`"?/var/(lib|cache)/[a-z]+"?`).ReplaceAllString(block[1], `"`+folder+`"`)
+			path := filepath.Join(folder, "conf")
+			if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if out, err := exec.CommandContext(t.Context(), program, check.arguments(path)...).CombinedOutput(); err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// keyPair is the API's certificate and key, read again when the files change,
+// keyPair is a certificate and its key, read again when the files change,
 // so that a renewed certificate is served without a restart.
 type keyPair struct {
 	certFile, keyFile string
@@ -21,10 +21,10 @@ type keyPair struct {
 }
 
 // openKeyPair reads the files for the first time.
-func openKeyPair(certFile, keyFile string, log *slog.Logger) (*keyPair, error) {
+func openKeyPair(whose, certFile, keyFile string, log *slog.Logger) (*keyPair, error) {
 	p := &keyPair{certFile: certFile, keyFile: keyFile, log: log}
 	if err := p.refresh(); err != nil {
-		return nil, fmt.Errorf("read certificate_file and key_file of the API: %w", err)
+		return nil, fmt.Errorf("read certificate_file and key_file of %s: %w", whose, err)
 	}
 	return p, nil
 }

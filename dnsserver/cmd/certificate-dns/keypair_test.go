@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/certiform/terraform-provider-certificate/dnsserver"
 )
 
 // writePair writes a self-signed certificate with a serial number, and its key,
@@ -55,11 +57,16 @@ func TestServe_apiServesARenewedCertificate(t *testing.T) {
 		Listen: "127.0.0.1:0", CertificateFile: filepath.Join(dir, "tls.crt"), KeyFile: filepath.Join(dir, "tls.key"),
 	}
 	log := slog.New(slog.DiscardHandler)
-	if _, err := startAPI(t.Context(), block, nil, http.NotFoundHandler(), nil, log); err == nil || !strings.Contains(err.Error(), "tls.crt") {
+	conf := config{api: block}
+	if _, err := openCertificates(conf, nil, log); err == nil || !strings.Contains(err.Error(), "tls.crt") {
 		t.Errorf("without files: %v, want an error that names tls.crt", err)
 	}
 	writePair(t, block.CertificateFile, block.KeyFile, 1)
-	a, err := startAPI(t.Context(), block, nil, http.NotFoundHandler(), nil, log)
+	certificates, err := openCertificates(conf, nil, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := startAPI(t.Context(), block, nil, http.NotFoundHandler(), certificates.forAPI(), dnsserver.Config{}, log)
 	if err != nil {
 		t.Fatal(err)
 	}

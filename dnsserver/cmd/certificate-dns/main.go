@@ -34,6 +34,7 @@ Usage:
   certificate-dns backup CONFIG FILE   write all that the storage keeps to a file
   certificate-dns restore CONFIG FILE  make the storage what a backup says
   certificate-dns recover CONFIG       keep what is readable of a damaged storage
+  certificate-dns ds CONFIG ZONE       print what the parent of a signed zone needs
   certificate-dns import-acme-dns CONFIG SOURCE
                                        take the accounts of an acme-dns over
   certificate-dns token                make a token, and the hash for the configuration
@@ -93,6 +94,7 @@ func commands() map[string]command {
 		"restore":         {restoreUsage, 2, restore},
 		"recover":         {recoverUsage, 1, recoverStorage},
 		"import-acme-dns": {importUsage, 2, importAcmeDNS},
+		"ds":              {dsUsage, 2, printDS},
 		"token":           {tokenUsage, 0, printToken},
 		"version":         {versionUsage, 0, printVersion},
 	}

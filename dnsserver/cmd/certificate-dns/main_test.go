@@ -70,6 +70,7 @@ const testToken = "a-token-for-this-test-only"
 type process struct {
 	cmd      *exec.Cmd
 	dns, api string
+	tls      string // "" without DNS over TLS
 	client   *client.Client
 }
 
@@ -117,11 +118,11 @@ func start(t *testing.T, cmd *exec.Cmd) *process {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
-	serving := regexp.MustCompile(`msg=serving dns="?\[?([0-9.:]+)\]?"? api=(\S+)`)
+	serving := regexp.MustCompile(`msg=serving dns="?\[?([0-9.:]+)\]?"? api=(\S+) tls="?\[([0-9.:]*)`)
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
 		if m := serving.FindStringSubmatch(lines.Text()); m != nil {
-			p.dns, p.api = m[1], m[2]
+			p.dns, p.api, p.tls = m[1], m[2], m[3]
 			break
 		}
 		t.Log(lines.Text())

@@ -28,7 +28,7 @@ func (s *service) reload(ctx context.Context) {
 	if level, err := next.log.level(); err == nil {
 		s.level.Set(level)
 	}
-	s.api.use(next.api)
+	s.certificates.use(next)
 	next.watch.Log = s.log
 	s.watcher.Use(next.watch)
 	s.conf = next
@@ -44,6 +44,7 @@ func (s *service) keepFixed(next *config) {
 		}
 	}
 	keep("listen", slices.Equal(s.conf.listen, next.listen), func() { next.listen = s.conf.listen })
+	keep("tls.listen", slices.Equal(s.conf.tls.addresses(), next.tls.addresses()), func() { next.tls = s.conf.tls })
 	keep("storage", s.conf.storage == next.storage, func() { next.storage = s.conf.storage })
 	keep("log.format", s.conf.log.format() == next.log.format(), func() {})
 	keep("api.listen", s.conf.api.address() == next.api.address(), func() { next.api = s.conf.api })

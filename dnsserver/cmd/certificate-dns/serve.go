@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -25,12 +26,13 @@ const shutdownTimeout = 1500 * time.Millisecond
 
 // service is a server with its API, as one configuration file describes it.
 type service struct {
-	path    string
-	conf    config // what is in force
-	server  *dnsserver.Server
-	api     *api
-	own     *identity.Keeper // nil: none
-	watcher *watch.Watcher
+	path   string
+	conf   config // what is in force
+	server *dnsserver.Server
+	api    *api
+	// of the API and of DNS over TLS
+	certificates certificates
+	watcher      *watch.Watcher
 	// beside ends with its context, and before the server, by which the watcher
 	// keeps what people were told and the keeper proves its names.
 	beside  sync.WaitGroup
@@ -69,12 +71,8 @@ func (s *service) run(ctx context.Context, store dnsserver.Store) error {
 	s.conf.watch.Log = s.log
 	s.watcher = watch.New(s.conf.watch, s.server)
 	s.server.AddMetrics(s.watcher.WriteMetrics)
-	if len(s.conf.own.Names) > 0 {
-		s.conf.own.Log = s.log
-		if s.own, err = identity.Open(s.conf.own, s.server); err != nil {
-			return err
-		}
-		s.server.AddMetrics(s.own.WriteMetrics)
+	if err := s.prepareTLS(); err != nil {
+		return err
 	}
 	listeners, err := s.inherit()
 	if err != nil {
@@ -83,7 +81,7 @@ func (s *service) run(ctx context.Context, store dnsserver.Store) error {
 	if err := s.server.Start(ctx, s.conf.listen...); err != nil {
 		return err
 	}
-	if s.api, err = startAPI(ctx, s.conf.api, listeners, s.server.Handler(), s.own, s.log); err != nil {
+	if s.api, err = startAPI(ctx, s.conf.api, listeners, s.server.Handler(), s.certificates.forAPI(), s.conf.server, s.log); err != nil {
 		return errors.Join(err, s.shutDown(ctx))
 	}
 	beside, stop := context.WithCancel(ctx)
@@ -91,10 +89,10 @@ func (s *service) run(ctx context.Context, store dnsserver.Store) error {
 	// Reading the storage leaves nearly as much behind as there are records.
 	s.beside.Go(debug.FreeOSMemory)
 	s.beside.Go(func() { s.watcher.Run(beside) })
-	if s.own != nil {
-		s.beside.Go(func() { s.own.Run(beside) })
+	if own := s.certificates.own; own != nil {
+		s.beside.Go(func() { own.Run(beside) })
 	}
-	s.log.Info("serving", "dns", s.server.Addrs(), "api", s.api.url)
+	s.log.Info("serving", "dns", s.server.Addrs(), "api", s.api.url, "tls", s.server.TLSAddrs())
 	s.tell(s.manager.Ready(s.status()))
 	for {
 		select {
@@ -109,6 +107,26 @@ func (s *service) run(ctx context.Context, store dnsserver.Store) error {
 			s.tell(s.manager.Ready(s.status()))
 		}
 	}
+}
+
+// prepareTLS opens the certificates, and has the server listen for DNS over TLS
+// where it is to.
+func (s *service) prepareTLS() (err error) {
+	var own *identity.Keeper
+	if len(s.conf.own.Names) > 0 {
+		s.conf.own.Log = s.log
+		if own, err = identity.Open(s.conf.own, s.server); err != nil {
+			return err
+		}
+		s.server.AddMetrics(own.WriteMetrics)
+	}
+	if s.certificates, err = openCertificates(s.conf, own, s.log); err != nil {
+		return err
+	}
+	if s.conf.tls != nil {
+		s.server.UseTLS(&tls.Config{GetCertificate: s.certificates.forDNS(), MinVersion: tls.VersionTLS12}, s.conf.tls.Listen...)
+	}
+	return nil
 }
 
 // inherit takes over the sockets that systemd opened: those at the API's address
