@@ -36,6 +36,7 @@ type bench struct {
 	queries string
 	apiPort int
 
+	load     string // average, before the run
 	accounts []account
 
 	servers []*server
@@ -87,6 +88,9 @@ func (b *bench) main() error {
 	}
 	if b.dir, err = filepath.Abs(b.dir); err != nil {
 		return err
+	}
+	if load, err := os.ReadFile("/proc/loadavg"); err == nil { // as in report
+		b.load, _, _ = strings.Cut(string(load), " ")
 	}
 	defer b.stop()
 	if err := b.start(ctx); err != nil {

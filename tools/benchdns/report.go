@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"text/tabwriter"
 )
@@ -14,6 +15,10 @@ func rivals() []string { return []string{"NSD", "Knot"} }
 func (b *bench) report(w io.Writer) {
 	fmt.Fprintf(w, "\n%d names, medians of %d rounds of %d s; server on processor %s, clients on %s.\n", b.names, b.rounds, b.seconds, serverCPU, clientCPU)
 	fmt.Fprintf(w, "%s has its records from signed updates of %d TXT each and was started again; the others read a zone file.\n", ours, perFill)
+	if load, err := os.ReadFile("/proc/loadavg"); err == nil { // only to judge the figures by
+		average, _, _ := strings.Cut(string(load), " ")
+		fmt.Fprintf(w, "load average %s before, %s after; measure on a quiet machine, where the first is near 0.\n", b.load, average)
+	}
 	for _, missing := range b.missing {
 		fmt.Fprintln(w, "left out:", missing)
 	}
