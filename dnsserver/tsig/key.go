@@ -17,6 +17,7 @@ import (
 	"hash"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/miekg/dns"
 )
@@ -47,6 +48,7 @@ type Key struct {
 	algoWire  []byte
 	hash      func() hash.Hash
 	secret    func() []byte
+	macs      *sync.Pool // of hash.Hash: making one costs more than a message
 }
 
 // NewKey makes a key of its name, one of Algorithms ("" means the first) and
@@ -86,6 +88,7 @@ func NewKey(name, algorithm string, secret Secret) (*Key, error) {
 		return nil, fmt.Errorf("%w: it has %d bytes, and at least %d are needed", ErrSecret, len(raw), MinSecret)
 	}
 	k.secret = func() []byte { return raw }
+	k.macs = &sync.Pool{New: func() any { return hmac.New(k.hash, raw) }}
 	return k, nil
 }
 
@@ -116,7 +119,14 @@ func (k *Key) Size() int {
 	return len(k.wire) + recordHeader + len(k.algoWire) + variables + k.hash().Size()
 }
 
-func (k *Key) mac() hash.Hash { return hmac.New(k.hash, k.secret()) }
+// mac begins a MAC, which release takes back.
+func (k *Key) mac() hash.Hash {
+	sum := k.macs.Get().(hash.Hash) // nothing else is in the pool
+	sum.Reset()
+	return sum
+}
+
+func (k *Key) release(sum hash.Hash) { k.macs.Put(sum) }
 
 // wireName is the wire form of a name.
 func wireName(name string) ([]byte, error) {

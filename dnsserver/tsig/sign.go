@@ -40,6 +40,7 @@ func Code(err error) uint16 {
 // order of RFC 8945 §5.2: key, MAC, time, truncation.
 func (k *Key) Verify(msg []byte, s *Signature, request []byte, now time.Time) error {
 	sum := k.mac()
+	defer k.release(sum)
 	if request != nil {
 		digestMAC(sum, request)
 	}
@@ -128,6 +129,7 @@ func Refuse(msg []byte, s *Signature, err error, now time.Time) []byte {
 // sign appends the record with the MAC of what digest writes.
 func (k *Key) sign(msg []byte, s *Signature, digest func(hash.Hash)) (signed, mac []byte) {
 	sum := k.mac()
+	defer k.release(sum)
 	digest(sum)
 	s.MAC, s.OriginalID = sum.Sum(nil), binary.BigEndian.Uint16(msg)
 	return appendRecord(msg, k.wire, k.algoWire, s), s.MAC
