@@ -165,7 +165,7 @@ func (d *draft) replace(z *zone, soa *dns.SOA, content zoneContent, now time.Tim
 
 // put puts a leaf into the place of another.
 func (d *draft) put(z *zone, old, l *leaf) {
-	if old != nil && old.text == l.text {
+	if old != nil && old.text() == l.text() {
 		return
 	}
 	d.view = d.view.exchange(z, old, l)
