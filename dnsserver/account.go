@@ -31,7 +31,7 @@ const (
 var (
 	ErrNoAccount = errors.New("there is no such account")                                 // HTTP 404
 	ErrTaken     = errors.New("this is registered already")                               // HTTP 409
-	ErrFull      = errors.New("there is no room for further accounts")                    // HTTP 507
+	ErrFull      = errors.New("there is no room")                                         // HTTP 507
 	ErrForbidden = errors.New("user name and key do not fit, or may not come from there") // HTTP 401
 	ErrTooMany   = errors.New("too many at once")                                         // HTTP 429
 )
@@ -161,7 +161,7 @@ type newAccount struct {
 // register makes an account and returns it with its key.
 func (s *Server) register(ctx context.Context, n newAccount) (account, string, error) {
 	if limit := s.settings.Load().accounts.MaxAccounts; s.accounts.Load() >= int64(limit) {
-		return account{}, "", fmt.Errorf("%w: %d are allowed; delete some, or raise max_accounts", ErrFull, limit)
+		return account{}, "", fmt.Errorf("%w: %d accounts are allowed; delete some, or raise max_accounts", ErrFull, limit)
 	}
 	key, kept := newKey()
 	a := account{Username: newUUID(), Key: kept, Zone: n.zone, Domain: n.domain, AllowFrom: n.allowFrom, Created: time.Now().UTC().Truncate(time.Second)}

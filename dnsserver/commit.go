@@ -36,14 +36,18 @@ type refusedUpdate struct {
 // try makes updates on the newest view. It may be done again on a newer one.
 func (s *Server) try(batch []update) trial {
 	t := trial{draft: newDraft(s.view.Load())}
-	d := t.draft
+	d, limits := t.draft, s.settings.Load().limits
 	for zone, serial := range s.served {
 		d.raise(zone, serial)
 	}
 	for _, u := range batch {
 		before := d.view
 		d.made = nil
-		if err := u.make(d); err != nil {
+		err := u.make(d)
+		if err == nil {
+			err = limits.fits(before, d.view)
+		}
+		if err != nil {
 			d.view = before
 			t.refused = append(t.refused, refusedUpdate{u, err})
 			continue

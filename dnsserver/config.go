@@ -37,6 +37,7 @@ type Config struct {
 	MetricsFrom    []string      // networks that may read /metrics without a token, such as 127.0.0.0/8
 	TrustedProxies []string      // networks whose X-Forwarded-For is believed
 	Resolver       string        // host:port, that finds the servers of domains; "" means the system's
+	Limits         Limits        // of all that comes and goes
 	Accounts       Accounts      // what is registered, and the acme-dns API
 
 	Keys    []TSIGKey // who may send dynamic updates and transfer zones; none means nobody
@@ -129,7 +130,21 @@ func (c Config) compile() (map[string]*zone, []token, []*ConfigError) {
 	keys, keyProblems := compileKeys(c.Keys, zones)
 	_, followingProblems := compileFollowing(c.Zones, keys)
 	_, primaryProblems := compilePrimaries(c.Zones, keys)
-	return zones, tokens, slices.Concat(problems, zoneProblems, tokenProblems, keyProblems, followingProblems, primaryProblems, c.DNSSEC.problems(c.Zones), c.Updates.problems(), c.QueryLog.problems(), metrics, proxies, c.Accounts.problems(zones), c.checkPolicy())
+	return zones, tokens, slices.Concat(problems, zoneProblems, tokenProblems, keyProblems, followingProblems, primaryProblems, c.DNSSEC.problems(c.Zones), c.Updates.problems(), c.Limits.problems(), c.checkConnections(), c.QueryLog.problems(), metrics, proxies, c.Accounts.problems(zones), c.checkPolicy())
+}
+
+// checkConnections finds bounds that let nobody in.
+func (c Config) checkConnections() []*ConfigError {
+	var all []*ConfigError
+	for _, f := range []struct {
+		field string
+		value int
+	}{{"max_connections", c.MaxConnections}, {"max_connections_per_client", c.MaxPerClient}} {
+		if f.value < 0 {
+			all = append(all, &ConfigError{Block: "limits", Field: f.field, Problem: fmt.Sprintf("%d is too few", f.value), Fix: "write a number from 1, or remove it"})
+		}
+	}
+	return all
 }
 
 // joined makes one error of several problems, nil of none.

@@ -344,7 +344,7 @@ func rcodeOf(err error) int {
 		return r.rcode
 	case errors.Is(err, ErrNotInZone):
 		return dns.RcodeNotZone
-	case errors.Is(err, ErrConflict), errors.Is(err, ErrTooLarge), errors.Is(err, ErrRecord):
+	case errors.Is(err, ErrConflict), errors.Is(err, ErrTooLarge), errors.Is(err, ErrRecord), errors.Is(err, ErrFull):
 		return dns.RcodeRefused
 	}
 	return dns.RcodeServerFailure

@@ -38,7 +38,7 @@ func (s *Server) Import(ctx context.Context, i ImportedAccount) (added bool, err
 	case ok && there.Target == target:
 		return false, nil
 	case s.accounts.Load() >= int64(conf.MaxAccounts):
-		return false, fmt.Errorf("import account %s: %w: %d are allowed; raise max_accounts", i.Username, ErrFull, conf.MaxAccounts)
+		return false, fmt.Errorf("import account %s: %w: %d accounts are allowed; raise max_accounts", i.Username, ErrFull, conf.MaxAccounts)
 	}
 	a := account{
 		Username: i.Username, Key: i.KeyHash, Target: target, Zone: conf.Zone, AllowFrom: i.AllowFrom,

@@ -38,6 +38,13 @@ func leafOf(room []byte, below int32, named int) *leaf {
 	return l
 }
 
+// placeSize is about what a table spends on a leaf, in bytes: its place in a
+// branch, and its part of the branches.
+const placeSize = 24
+
+// bytes is about what the leaf takes of memory.
+func (l *leaf) bytes() int64 { return int64(leafHeader) + int64(l.size) + placeSize }
+
 // text is the name and the packed rrsets.
 func (l *leaf) text() string {
 	return unsafe.String((*byte)(unsafe.Add(unsafe.Pointer(l), leafHeader)), l.size)

@@ -78,10 +78,15 @@ func (s *Server) WriteMetrics(m *metric.Writer) {
 
 // writeKeys says where the keys of signed zones stand.
 func (s *Server) writeKeys(m *metric.Writer) {
+	limits := s.settings.Load().limits
+	m.Family("certificate_dns_limit", metric.Gauge, "How much of what comes and goes is allowed.")
+	m.Sample(float64(limits.MaxNames), "of", "names")
+	m.Sample(float64(limits.MaxBytes), "of", "bytes")
 	v := s.view.Load()
 	if v == nil {
 		return
 	}
+	m.Single("certificate_dns_kept_bytes", metric.Gauge, "Memory that names, records and accounts take, about.", float64(v.bytes()))
 	signers := s.policy.Load().signers
 	m.Family("certificate_dns_dnssec_keys", metric.Gauge, "Keys of signed zones, by where they stand.")
 	missing := map[string]int{}

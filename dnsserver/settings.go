@@ -23,6 +23,7 @@ type settings struct {
 
 	keys    map[string]*key // by name
 	updates Updates         // with defaults
+	limits  Limits          // with defaults
 
 	following   map[string]following // by apex
 	transferLog int                  // bytes
@@ -39,7 +40,7 @@ func newSettings(config Config, tokens []token) *settings {
 	primaries, _ := compilePrimaries(config.Zones, keys)
 	return &settings{
 		following: followers, primaries: primaries, transferLog: orDefault(config.TransferLog, DefaultTransferLog),
-		keys: keys, updates: config.Updates.withDefaults(),
+		keys: keys, updates: config.Updates.withDefaults(), limits: config.Limits.withDefaults(),
 		accounts: config.Accounts.withDefaults(config.Zones), registerFrom: register, trustedProxies: proxies, resolver: config.Resolver,
 		tokens: tokens, logQueries: config.LogQueries, metricsFrom: from, addresses: config.QueryLog.Addresses,
 	}

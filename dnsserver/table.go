@@ -15,6 +15,8 @@ type table struct {
 	hash func(name string) uint64
 	root *branch
 	size int // how many leaves it has
+	// bytes is what the leaves take of memory, about.
+	bytes int64
 	// filling is set while nobody else holds the table, loading for one: then the
 	// branches themselves change, which is many times faster.
 	filling bool
@@ -90,11 +92,15 @@ func (t table) get(name string) *leaf {
 
 // with returns a table in which its name has leaf l.
 func (t table) with(l *leaf) table {
-	size := t.size
-	if t.get(l.name()) == nil {
-		size++
+	next := t
+	if old := t.get(l.name()); old != nil {
+		next.bytes -= old.bytes()
+	} else {
+		next.size++
 	}
-	return table{t.hash, t.insert(t.root, l, t.hash(l.name()), 0), size, t.filling}
+	next.bytes += l.bytes()
+	next.root = t.insert(t.root, l, t.hash(l.name()), 0)
+	return next
 }
 
 func (t table) insert(b *branch, l *leaf, hash uint64, shift int) *branch {
@@ -124,15 +130,17 @@ func (t table) insert(b *branch, l *leaf, hash uint64, shift int) *branch {
 
 // without returns a table in which name has no leaf.
 func (t table) without(name string) table {
-	root := t.remove(t.root, name, t.hash(name), 0)
-	size := t.size
-	if root != t.root {
-		size--
+	old := t.get(name)
+	if old == nil {
+		return t
 	}
-	if root == nil {
-		root = &branch{}
+	next := t
+	next.size--
+	next.bytes -= old.bytes()
+	if next.root = t.remove(t.root, name, t.hash(name), 0); next.root == nil {
+		next.root = &branch{}
 	}
-	return table{t.hash, root, size, t.filling}
+	return next
 }
 
 // remove returns b without name, b itself when name is not there, and nil when

@@ -34,7 +34,8 @@ type connections struct {
 	max, maxPerClient int
 	all               map[net.Conn]*connection
 	byClient          map[netip.Prefix]int
-	silent            *list.List // of net.Conn, the longest silent first
+	silent            *list.List            // of net.Conn, the longest silent first
+	exempt            func(netip.Addr) bool // who may have as many as there are; nil: nobody
 }
 
 // connection is what is known of an open one.
@@ -65,10 +66,11 @@ func clientOf(addr netip.Addr) netip.Prefix {
 
 // admit counts a connection in, or reports that there is no place for it.
 func (c *connections) admit(conn net.Conn) bool {
-	client := clientOf(addrPortOf(conn.RemoteAddr()).Addr())
+	addr := addrPortOf(conn.RemoteAddr()).Addr()
+	client := clientOf(addr)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.byClient[client] >= c.maxPerClient {
+	if c.byClient[client] >= c.maxPerClient && (c.exempt == nil || !c.exempt(addr)) {
 		return false
 	}
 	if len(c.all) >= c.max {

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/certiform/terraform-provider-certificate/dnsserver"
 )
 
 // api is the HTTP server of the API; without an api block it has none.
@@ -20,7 +22,7 @@ type api struct {
 
 // startAPI serves in the background, on the sockets that were inherited or else
 // on one that it opens; in clear where there is no certificate.
-func startAPI(ctx context.Context, block *apiBlock, inherited []net.Listener, handler http.Handler, certificate getter, log *slog.Logger) (*api, error) {
+func startAPI(ctx context.Context, block *apiBlock, inherited []net.Listener, handler http.Handler, certificate getter, limits dnsserver.Config, log *slog.Logger) (*api, error) {
 	a := &api{failed: make(chan error, 1)}
 	if block == nil {
 		return a, nil
@@ -46,7 +48,7 @@ func startAPI(ctx context.Context, block *apiBlock, inherited []net.Listener, ha
 		}
 		inherited = append(inherited, l)
 	}
-	l := inherited[0]
+	l := dnsserver.LimitListener(inherited[0], limits.MaxConnections, limits.MaxPerClient, block.isProxy)
 	a.url = scheme + "://" + l.Addr().String()
 	go func() {
 		var err error

@@ -43,6 +43,7 @@ type file struct {
 	API         *apiBlock      `hcl:"api,block"`
 	TLS         *tlsBlock      `hcl:"tls,block"`
 	DNSSEC      *dnssecBlock   `hcl:"dnssec,block"`
+	Limits      *limitsBlock   `hcl:"limits,block"`
 	Zones       []zoneBlock    `hcl:"zone,block"`
 	Tokens      []tokenBlock   `hcl:"token,block"`
 	Keys        []keyBlock     `hcl:"tsig_key,block"`
@@ -113,6 +114,7 @@ func readConfig(path string) (config, error) {
 		return config{}, diagnosticsError(diags)
 	}
 	conf := f.config()
+	f.Limits.apply(&conf.server)
 	problems := slices.Concat(f.checkListen(), f.checkStorage(&conf.storage), f.checkAPI(), f.checkTLS(), f.DNSSEC.apply(&conf.server.DNSSEC, conf.storage.path), f.Log.check(), f.policy(&conf.server), f.keys(&conf.server), f.AcmeDNS.apply(&conf.server.Accounts), f.Watch.apply(&conf.watch))
 	if f.API != nil {
 		problems = append(problems, f.API.ACME.apply(&conf.own, conf.storage.path, conf.server.Zones)...)
@@ -189,6 +191,8 @@ func (f *file) blockOf(p *dnsserver.ConfigError) (hcl.Body, hcl.Range) {
 		return f.Updates.Body, f.Updates.Range
 	case p.Block == "query_log" && f.QueryLog != nil:
 		return f.QueryLog.Body, f.QueryLog.Range
+	case p.Block == "limits" && f.Limits != nil:
+		return f.Limits.Body, f.Limits.Range
 	case p.Block == "acme_dns" && f.AcmeDNS != nil:
 		return f.AcmeDNS.Body, f.AcmeDNS.Range
 	case (p.Field == "metrics_from" || p.Field == "trusted_proxies") && f.API != nil:
@@ -257,6 +261,23 @@ func (f *file) checkAPI() []error {
 		errs = append(errs, fmt.Errorf("%s: api: insecure_http contradicts a certificate; remove one", linePlace(a.Range)))
 	}
 	return errs
+}
+
+// isProxy reports whether an address stands for many clients: that of a trusted
+// proxy, or of this machine.
+func (a *apiBlock) isProxy(addr netip.Addr) bool {
+	if addr.IsLoopback() {
+		return true
+	}
+	for _, text := range a.TrustedProxies {
+		if one, err := netip.ParseAddr(text); err == nil && one.Unmap() == addr {
+			return true
+		}
+		if network, err := netip.ParsePrefix(text); err == nil && network.Contains(addr) {
+			return true
+		}
+	}
+	return false
 }
 
 func (a *apiBlock) tls() bool {

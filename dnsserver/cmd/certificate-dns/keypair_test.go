@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/certiform/terraform-provider-certificate/dnsserver"
 )
 
 // writePair writes a self-signed certificate with a serial number, and its key,
@@ -64,7 +66,7 @@ func TestServe_apiServesARenewedCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := startAPI(t.Context(), block, nil, http.NotFoundHandler(), certificates.forAPI(), log)
+	a, err := startAPI(t.Context(), block, nil, http.NotFoundHandler(), certificates.forAPI(), dnsserver.Config{}, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,7 +81,7 @@ func (s *service) run(ctx context.Context, store dnsserver.Store) error {
 	if err := s.server.Start(ctx, s.conf.listen...); err != nil {
 		return err
 	}
-	if s.api, err = startAPI(ctx, s.conf.api, listeners, s.server.Handler(), s.certificates.forAPI(), s.log); err != nil {
+	if s.api, err = startAPI(ctx, s.conf.api, listeners, s.server.Handler(), s.certificates.forAPI(), s.conf.server, s.log); err != nil {
 		return errors.Join(err, s.shutDown(ctx))
 	}
 	beside, stop := context.WithCancel(ctx)
