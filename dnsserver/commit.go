@@ -3,18 +3,25 @@ package dnsserver
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 )
 
-// gather adds the changes that are waiting to the first one.
+// gather adds the changes that are waiting to the first one. Those who are about
+// to ask for one run first: without that, on few processors, whoever hands a
+// change over wakes the writer, and each has a flush of the disk to itself.
 func (s *Server) gather(first update) []update {
 	batch := []update{first}
-	for len(batch) < maxBatch {
+	for yielded := false; len(batch) < maxBatch; {
 		select {
 		case u := <-s.updates:
-			batch = append(batch, u)
+			batch, yielded = append(batch, u), false
 		default:
-			return batch
+			if yielded {
+				return batch
+			}
+			runtime.Gosched()
+			yielded = true
 		}
 	}
 	return batch

@@ -36,6 +36,8 @@ type bench struct {
 	queries string
 	apiPort int
 
+	accounts []account
+
 	servers []*server
 	missing []string
 	results map[string]*result

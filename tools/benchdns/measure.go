@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -22,7 +24,8 @@ type result struct {
 	updateP50     []float64 // µs until the acknowledgement
 	visible       []float64 // µs, by one client
 	acmeDNS       []float64 // updates a second
-	duringUpdates []float64 // p99 of queries, µs
+	duringUpdates []float64 // p99 of queries while there are updates, µs
+	flooded       []float64 // how many updates a second there were
 }
 
 // measure runs all rounds.
@@ -123,7 +126,41 @@ func (b *bench) change(ctx context.Context, s *server, round int) error {
 	}
 	r.updates, r.updateP50 = append(r.updates, many.perSecond), append(r.updateP50, many.p50)
 	r.visible = append(r.visible, median(seen))
+	if s.name == ours {
+		return b.changeOurs(ctx, s, round)
+	}
 	return ctx.Err()
+}
+
+// floodRate is how many updates a second are made while queries are timed.
+const floodRate = 10_000
+
+// changeOurs measures what only our server has a target for.
+func (b *bench) changeOurs(ctx context.Context, s *server, round int) error {
+	r := b.results[s.name]
+	if b.accounts == nil {
+		var err error
+		if b.accounts, err = b.register(updaters); err != nil {
+			return err
+		}
+	}
+	rate, err := b.acmeDNS(b.accounts, fmt.Sprintf("a%d", round), time.Duration(b.seconds)*time.Second)
+	if err != nil {
+		return err
+	}
+	r.acmeDNS = append(r.acmeDNS, rate)
+	flood, stop := context.WithCancel(ctx)
+	var flooding sync.WaitGroup
+	var floodErr error
+	flooding.Go(func() { rate, floodErr = s.flood(flood, fmt.Sprintf("f%d", round), floodRate) })
+	during, err := b.perf(ctx, s, false)
+	stop()
+	flooding.Wait()
+	if err := errors.Join(err, floodErr); err != nil {
+		return err
+	}
+	r.duringUpdates, r.flooded = append(r.duringUpdates, during.p99), append(r.flooded, rate)
+	return nil
 }
 
 // median is that of numbers in any order, 0 without any.

@@ -47,8 +47,9 @@ listen  = ["127.0.0.1:%d"]
 storage = "records"
 log { level = "warn" }
 api {
-  listen        = "127.0.0.1:%d"
-  insecure_http = true
+  listen          = "127.0.0.1:%d"
+  insecure_http   = true
+  trusted_proxies = ["127.0.0.1"]
 }
 acme_dns {
   register           = true

@@ -86,11 +86,13 @@ func (b *bench) goals(r *result) []target {
 	}
 	goals = append(goals,
 		target{"updates/s", median(r.updates), "≥ 15k at 1M names", 15000, false},
+		target{"acme-dns /update/s", median(r.acmeDNS), "≥ 10k", 10000, false},
 		target{"visible p50 µs", median(r.visible), "≤ 0.8 ms", 800, true},
 	)
 	if bind := b.results["BIND"]; bind != nil {
 		goals = append(goals, target{"updates/s", median(r.updates), "≥ 2.7 × BIND", 2.7 * median(bind.updates), false})
 	}
+	goals = append(goals, target{fmt.Sprintf("p99 µs with %.0f updates/s", median(r.flooded)), median(r.duringUpdates), "≤ 2.0 × without", 2 * median(r.p99), true})
 	return append(goals, target{"memory MB", r.memory, "≤ 300 MB at 1M names", 300, true})
 }
 

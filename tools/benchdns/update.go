@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -127,24 +129,76 @@ func (s *server) update(mark string, clients int, d time.Duration) (changes, err
 	return out, nil
 }
 
+// flood adds TXT records at a rate, in bursts a millisecond apart, until ctx
+// ends. It returns how many a second were acknowledged.
+func (s *server) flood(ctx context.Context, mark string, rate int) (perSecond float64, err error) {
+	secret, err := base64.StdEncoding.DecodeString(keySecret)
+	if err != nil {
+		return 0, err
+	}
+	c, err := net.Dial("udp", s.address())
+	if err != nil {
+		return 0, err
+	}
+	var made int
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for buf := make([]byte, 4096); ; {
+			n, err := c.Read(buf)
+			if err != nil {
+				return // closed
+			}
+			if n >= headerSize && buf[3]&0xf == 0 {
+				made++
+			}
+		}
+	})
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	began := time.Now()
+	for n := 0; ctx.Err() == nil && err == nil; <-tick.C {
+		for due := int(time.Since(began).Seconds() * float64(rate)); n < due && err == nil; n++ {
+			_, err = c.Write(sign(update(uint16(n), []string{fmt.Sprintf("%s-%d.%s", mark, n, zoneName)}), secret, time.Now()))
+		}
+	}
+	elapsed := time.Since(began).Seconds()
+	err = errors.Join(err, c.Close())
+	reading.Wait()
+	return float64(made) / elapsed, err
+}
+
+// A client asks again after retry, so often: a server may drop what is too much
+// at once.
+const (
+	retry = time.Second
+	tries = 10
+)
+
 // exchange sends a message and waits for its reply, which must say NOERROR.
 func exchange(c net.Conn, msg []byte, id uint16, buf []byte) error {
-	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		return err
-	}
-	if _, err := c.Write(msg); err != nil {
-		return err
-	}
-	for {
-		n, err := c.Read(buf)
-		if err != nil {
+	var err error
+	for range tries {
+		if err := c.SetDeadline(time.Now().Add(retry)); err != nil {
 			return err
 		}
-		if n >= headerSize && binary.BigEndian.Uint16(buf) != id {
-			continue // late, of one that was given up
+		if _, err := c.Write(msg); err != nil {
+			return err
 		}
-		return check(buf[:n], id)
+		var n int
+		for {
+			if n, err = c.Read(buf); err != nil {
+				break
+			}
+			if n >= headerSize && binary.BigEndian.Uint16(buf) == id {
+				return check(buf[:n], id)
+			}
+			// Else it is late, of one that was given up.
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
 	}
+	return err
 }
 
 // visible has one client add a TXT at a new name, wait for the acknowledgement
