@@ -18,21 +18,21 @@ func TestClock_setBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := &fakeClock{}
-	real := time.Now()
-	f.unix.Store(real.Add(24 * time.Hour).Unix())
+	today := time.Now()
+	f.unix.Store(today.Add(24 * time.Hour).Unix())
 	s.clock = f.clock()
 	if err := s.Start(t.Context(), "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Shutdown(context.Background()) })
 	expiring := txtChange("e.signed.example.", "a day and an hour from now")
-	expiring.Expires = real.Add(25 * time.Hour).Unix()
+	expiring.Expires = today.Add(25 * time.Hour).Unix()
 	change(t, s, expiring)
 	before := serialIn(t, s, "signed.example.")
 	if reply := exchangeDO(t, s, "e.signed.example.", dns.TypeTXT); len(reply.Answer) != 2 {
 		t.Fatalf("%v, want a value with its signature", reply)
 	}
-	f.unix.Store(real.Unix()) // a day back
+	f.unix.Store(today.Unix()) // a day back
 	put(t, s, "other.signed.example", "v")
 	if after := serialIn(t, s, "signed.example."); !newerSerial(after, before) {
 		t.Errorf("serial %d after %d", after, before)
@@ -42,7 +42,7 @@ func TestClock_setBack(t *testing.T) {
 	if len(reply.Answer) != 2 {
 		t.Errorf("%v, want the value that is not due", reply)
 	}
-	f.unix.Store(real.Add(26 * time.Hour).Unix())
+	f.unix.Store(today.Add(26 * time.Hour).Unix())
 	for range 2 {
 		put(t, s, "other.signed.example", f.clock().now().String())
 	}
