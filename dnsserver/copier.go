@@ -194,7 +194,8 @@ func (s *Server) refreshFrom(ctx context.Context, c *copier, p primary) error {
 	} else {
 		have.soa = nil
 	}
-	got, err := p.fetch(ctx, z, have.soa, s.clock.now)
+	most := s.settings.Load().limits.MaxBytes
+	got, err := p.fetch(ctx, z, have.soa, most, s.clock.now)
 	if err != nil {
 		return err
 	}
@@ -203,7 +204,7 @@ func (s *Server) refreshFrom(ctx context.Context, c *copier, p primary) error {
 	}
 	if err = s.takeOver(ctx, c, got, have.soa); errors.Is(err, errDiverged) {
 		s.log.Warn("changes of a primary do not fit the copy, so all of the zone is copied", "zone", display(c.apex))
-		if got, err = p.fetch(ctx, z, nil, s.clock.now); err == nil {
+		if got, err = p.fetch(ctx, z, nil, most, s.clock.now); err == nil {
 			err = s.takeOver(ctx, c, got, nil)
 		}
 	}

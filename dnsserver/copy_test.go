@@ -71,16 +71,18 @@ func TestCopy_refusesWhatIsNotTheZone(t *testing.T) {
 		sign    bool
 		records []string
 		want    error
+		most    int64
 	}{
-		"good":                  {true, []string{copySOA, copyNS, copySOA}, nil},
-		"a record elsewhere":    {true, []string{copySOA, copyNS, "example.org. 300 A 192.0.2.1", copySOA}, nil},
-		"not signed":            {false, []string{copySOA, copyNS, copySOA}, tsig.ErrUnsigned},
-		"no SOA at first":       {true, []string{copyNS, copySOA}, errTransfer},
-		"another zone's":        {true, []string{strings.Replace(copySOA, "example.com.", "example.org.", 1), copyNS, copySOA}, errTransfer},
-		"another SOA at last":   {true, []string{copySOA, copyNS, strings.Replace(copySOA, " 7 ", " 8 ", 1)}, errTransfer},
-		"records after the end": {true, []string{copySOA, copyNS, copySOA, copyNS}, errTransfer},
-		"a signed zone":         {true, []string{copySOA, copyNS, "example.com. 300 NSEC a.example.com. NS SOA", copySOA}, errSigned},
-		"no end":                {true, []string{copySOA, copyNS}, io.EOF},
+		"good":                  {true, []string{copySOA, copyNS, copySOA}, nil, 1 << 20},
+		"too long":              {true, []string{copySOA, copyNS, copySOA}, ErrFull, 100},
+		"a record elsewhere":    {true, []string{copySOA, copyNS, "example.org. 300 A 192.0.2.1", copySOA}, nil, 1 << 20},
+		"not signed":            {false, []string{copySOA, copyNS, copySOA}, tsig.ErrUnsigned, 1 << 20},
+		"no SOA at first":       {true, []string{copyNS, copySOA}, errTransfer, 1 << 20},
+		"another zone's":        {true, []string{strings.Replace(copySOA, "example.com.", "example.org.", 1), copyNS, copySOA}, errTransfer, 1 << 20},
+		"another SOA at last":   {true, []string{copySOA, copyNS, strings.Replace(copySOA, " 7 ", " 8 ", 1)}, errTransfer, 1 << 20},
+		"records after the end": {true, []string{copySOA, copyNS, copySOA, copyNS}, errTransfer, 1 << 20},
+		"a signed zone":         {true, []string{copySOA, copyNS, "example.com. 300 NSEC a.example.com. NS SOA", copySOA}, errSigned, 1 << 20},
+		"no end":                {true, []string{copySOA, copyNS}, io.EOF, 1 << 20},
 	} {
 		config := copyConfig(fakePrimary(t, test.sign, test.records...))
 		zones, _, problems := config.compile()
@@ -94,7 +96,7 @@ func TestCopy_refusesWhatIsNotTheZone(t *testing.T) {
 		if errors.Is(test.want, io.EOF) { // the primary would wait for the next question
 			now = func() time.Time { return time.Now().Add(500*time.Millisecond - receivePatience) }
 		}
-		got, err := primaries["example.com."][0].fetch(ctx, zones["example.com."], nil, now)
+		got, err := primaries["example.com."][0].fetch(ctx, zones["example.com."], nil, test.most, now)
 		cancel()
 		switch {
 		case errors.Is(test.want, io.EOF):

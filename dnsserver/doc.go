@@ -1,10 +1,10 @@
-// Package dnsserver answers authoritatively for DNS zones whose TXT records
-// come and go over an HTTP API: the validation records that certificate
-// authorities look up before they issue.
+// Package dnsserver answers authoritatively for DNS zones whose records come and
+// go: above all the validation records that certificate authorities look up
+// before they issue. They come over an HTTP API, by dynamic updates, or from
+// another server of the zone.
 //
-// It is not a resolver (it never asks another server), not a general zone
-// editor (only TXT values change while it runs; the rest is configuration),
-// and knows nothing of Terraform or ACME.
+// It is not a resolver (it never asks another server for an answer), and knows
+// nothing of Terraform or ACME.
 //
 // Its invariant: an acknowledged change is on disk and in the very next
 // answer, and a name whose records are unknown is SERVFAIL, never NXDOMAIN.

@@ -1,8 +1,10 @@
 package dnsserver
 
 import (
+	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 )
@@ -14,8 +16,7 @@ func lives(t *testing.T, conn net.Conn) bool {
 		t.Fatal(err)
 	}
 	_, err := conn.Read(make([]byte, 1))
-	timeout, ok := err.(net.Error)
-	return ok && timeout.Timeout()
+	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 func TestLimitListener_boundsConnections(t *testing.T) {

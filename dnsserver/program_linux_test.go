@@ -1,7 +1,6 @@
 package dnsserver
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -13,7 +12,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
-	"golang.org/x/sys/unix"
+
+	"github.com/certiform/terraform-provider-certificate/internal/lab/port"
 )
 
 // daemon is a real name server that ends with the test, and at the latest with
@@ -25,22 +25,10 @@ type daemon struct {
 	ended   chan error
 }
 
-// reservePort has the kernel pick a port that it hands to nobody else over TCP
-// until the test ends: the socket is bound and does not listen.
+// reservePort is an address whose port nobody else gets until the test ends.
 func reservePort(t testing.TB) netip.AddrPort {
 	t.Helper()
-	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Close(socket) })
-	err = errors.Join(unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1),
-		unix.Bind(socket, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
-	name, nameErr := unix.Getsockname(socket)
-	if err = errors.Join(err, nameErr); err != nil {
-		t.Fatal(err)
-	}
-	return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(name.(*unix.SockaddrInet4).Port))
+	return netip.MustParseAddrPort(port.Address(t))
 }
 
 // startDaemon writes the file that configure returns and starts a program with

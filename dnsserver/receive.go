@@ -14,12 +14,8 @@ import (
 	"github.com/certiform/terraform-provider-certificate/dnsserver/tsig"
 )
 
-const (
-	// receivePatience is how long a primary may send nothing during a transfer.
-	receivePatience = 30 * time.Second
-	// maxReceived bounds a transfer, in bytes.
-	maxReceived = 1 << 30
-)
+// receivePatience is how long a primary may send nothing during a transfer.
+const receivePatience = 30 * time.Second
 
 // received is what a primary told.
 type received struct {
@@ -32,6 +28,7 @@ type received struct {
 // reader takes the records of a transfer one after another.
 type reader struct {
 	z       *zone
+	most    int64  // bytes
 	asked   uint16 // AXFR or IXFR
 	serial  uint32 // that the copy has
 	out     received
@@ -142,9 +139,10 @@ func (r *reader) read(rr dns.RR) (name, data string, err error) {
 
 // fetch asks a primary for a zone over TCP: for what changed since the copy, or
 // for all of it when there is none or whole is wanted.
-func (p primary) fetch(ctx context.Context, z *zone, have *dns.SOA, now func() time.Time) (received, error) {
+// The messages of it may have most bytes.
+func (p primary) fetch(ctx context.Context, z *zone, have *dns.SOA, most int64, now func() time.Time) (received, error) {
 	m := new(dns.Msg)
-	r := &reader{z: z, asked: dns.TypeAXFR}
+	r := &reader{z: z, asked: dns.TypeAXFR, most: most}
 	if have == nil {
 		m.SetAxfr(z.name)
 	} else {
@@ -184,7 +182,7 @@ func (p primary) fetch(ctx context.Context, z *zone, have *dns.SOA, now func() t
 
 // readAll reads messages until the transfer is at its end.
 func (r *reader) readAll(ctx context.Context, conn net.Conn, id uint16, stream *tsig.Stream, now func() time.Time) error {
-	size := 0
+	size := int64(0)
 	for first := true; !r.done; first = false {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -200,8 +198,8 @@ func (r *reader) readAll(ctx context.Context, conn net.Conn, id uint16, stream *
 		if _, err := io.ReadFull(conn, msg); err != nil {
 			return fmt.Errorf("after %d records: %w", r.count, err)
 		}
-		if size += len(msg); size > maxReceived {
-			return fmt.Errorf("the zone has over %d bytes, which are too many to be copied", maxReceived)
+		if size += int64(len(msg)); size > r.most {
+			return fmt.Errorf("%w: the transfer has over %d bytes; raise limits.max_bytes", ErrFull, r.most)
 		}
 		if stream != nil {
 			if err := verified(msg, stream, now()); err != nil {

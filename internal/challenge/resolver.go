@@ -41,6 +41,19 @@ func SystemResolver() (*Resolver, error) {
 	return r, nil
 }
 
+// ErrBogus says that a resolver that checks DNSSEC finds a zone signed wrongly:
+// a CA would not believe it either.
+var ErrBogus = errors.New("DNSSEC does not hold: signatures have expired, or the DS at the parent zone is of another key; mend it, or take the DS away")
+
+// answersUnchecked reports whether a resolver answers a question once it need
+// not check the signatures (RFC 4035 §3.2.2).
+func (c *conversation) answersUnchecked(ctx context.Context, server string, question *dns.Msg) bool {
+	unchecked := question.Copy()
+	unchecked.CheckingDisabled = true
+	answer, err := c.exchange(ctx, server, unchecked)
+	return err == nil && (answer.Rcode == dns.RcodeSuccess || answer.Rcode == dns.RcodeNameError)
+}
+
 // lookup asks the resolvers in turn until one answers.
 func (c *conversation) lookup(ctx context.Context, name string, kind uint16) (*dns.Msg, error) {
 	question := newQuestion(name, kind)
@@ -52,6 +65,9 @@ func (c *conversation) lookup(ctx context.Context, name string, kind uint16) (*d
 			failures = append(failures, fmt.Errorf("ask %s: %w", server, err))
 		case answer.Rcode == dns.RcodeNameError:
 			return answer, errNoName
+		case answer.Rcode == dns.RcodeServerFailure && c.answersUnchecked(ctx, server, question):
+			// A CA checks too, so that no other resolver would help.
+			return nil, fmt.Errorf("look up %s %s: %w, says %s", dns.TypeToString[kind], name, ErrBogus, server)
 		case answer.Rcode != dns.RcodeSuccess:
 			failures = append(failures, fmt.Errorf("ask %s: it answers %s", server, dns.RcodeToString[answer.Rcode]))
 		default:

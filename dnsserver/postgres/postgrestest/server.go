@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/certiform/terraform-provider-certificate/internal/lab/port"
 )
 
 // ErrMissing says that this machine has no PostgreSQL.
@@ -63,7 +65,7 @@ func Start(settings ...string) (_ *Server, err error) {
 	if err := s.initialize(); err != nil {
 		return nil, err
 	}
-	if s.port, s.release, err = reserve(); err != nil {
+	if s.port, s.release, err = port.Reserve(); err != nil {
 		return nil, err
 	}
 	if err := s.Resume(); err != nil {

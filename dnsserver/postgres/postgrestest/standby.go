@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/certiform/terraform-provider-certificate/internal/lab/port"
 )
 
 // Standby starts a second server that follows this one and can take its place.
@@ -54,7 +56,7 @@ func (s *Server) standby() (_ *Server, err error) {
 	if output, err := copying.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("copy the server: %w\n%s", err, output)
 	}
-	if t.port, t.release, err = reserve(); err != nil {
+	if t.port, t.release, err = port.Reserve(); err != nil {
 		return nil, err
 	}
 	if err := t.Resume(); err != nil {
