@@ -16,6 +16,26 @@ import (
 	"github.com/certiform/terraform-provider-certificate/dnsserver/tsig"
 )
 
+// bothTransports listens over UDP and TCP at one port: the kernel, which picks
+// it for one, knows nothing of the other.
+func bothTransports(t testing.TB) (net.PacketConn, net.Listener) {
+	t.Helper()
+	for try := 1; ; try++ {
+		packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener, err := net.Listen("tcp", packets.LocalAddr().String())
+		if err == nil {
+			return packets, listener
+		}
+		_ = packets.Close() // another one is tried
+		if try == portTries {
+			t.Fatal(err)
+		}
+	}
+}
+
 // fakePrimary answers SOA over UDP and transfers over TCP with these records,
 // signed when sign is set and the question was.
 func fakePrimary(t testing.TB, sign bool, records ...string) netip.AddrPort {
@@ -40,14 +60,7 @@ func fakePrimary(t testing.TB, sign bool, records ...string) netip.AddrPort {
 		}
 		_, _ = w.Write(wire)
 	})
-	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", packets.LocalAddr().String())
-	if err != nil {
-		t.Skip("the port is taken over TCP")
-	}
+	packets, listener := bothTransports(t)
 	for _, server := range []*dns.Server{{PacketConn: packets, Handler: handler}, {Listener: listener, Handler: handler}} {
 		done := make(chan error, 1)
 		go func() { done <- server.ActivateAndServe() }()

@@ -48,7 +48,7 @@ func TestPurchase_diesAtEveryWrite(t *testing.T) {
 			runner := w.runner()
 			runner.Keeper = &dying{w.store, n}
 			_, _, err := runner.Run(t.Context(), wish)
-			j := w.must(wish, order.StatusIssuing)
+			j := w.reaches(wish, order.StatusIssuing)
 			w.Commercial.Advance(time.Hour)
 			w.must(wish, order.StatusIssued)
 			w.charged(1)
