@@ -89,6 +89,7 @@ func (s *service) run(ctx context.Context, store dnsserver.Store) error {
 	// Reading the storage leaves nearly as much behind as there are records.
 	s.beside.Go(debug.FreeOSMemory)
 	s.beside.Go(func() { s.watcher.Run(beside) })
+	s.beside.Go(func() { tendGarbage(beside) })
 	if own := s.certificates.own; own != nil {
 		s.beside.Go(func() { own.Run(beside) })
 	}
