@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,12 +10,12 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/certiform/terraform-provider-certificate/dnsserver"
+	"github.com/certiform/terraform-provider-certificate/dnsserver/postgres/database"
 )
 
 // What can be wrong with the database. The text that wraps them says what to do.
 var (
 	errAway     = errors.New("the database is away") // it may be back any time
-	errNoSchema = errors.New("the schema does not exist and could not be created")
 	errNewer    = errors.New("a newer version keeps its data there")
 	errSameName = errors.New("another server has this name")
 	errRolled   = errors.New("the server rolled the transaction back")
@@ -39,52 +38,36 @@ func (s *Store) explain(err error) error {
 		return nil
 	case errors.As(err, &said):
 		what, todo := s.answered(err, said)
-		if operatorIntervened(said.Code) || said.Code == "53300" || said.Code == "25006" {
+		if database.Ended(said) || said.Code == "53300" || said.Code == "25006" {
 			return s.isAway(what, todo, said)
 		}
-		return fmt.Errorf("the %s %s: %s (%s)", s.target, what, todo, s.redact(said))
+		return fmt.Errorf("the %s %s: %s (%s)", s.database, what, todo, s.database.Redact(said))
 	case errors.As(err, &connect):
-		return s.isAway("cannot be reached", unreachable(err), connect.Unwrap())
+		return s.isAway("cannot be reached", database.Unreachable(err), connect.Unwrap())
 	default:
 		return s.isAway("does not answer", "see what its server and the network do", err)
 	}
 }
 
 func (s *Store) isAway(what, todo string, err error) error {
-	return fmt.Errorf("%w: the %s %s: %s (%s)", errAway, s.target, what, todo, s.redact(err))
-}
-
-// unreachable is what to do where there was no answer.
-func unreachable(err error) string {
-	var certificate *tls.CertificateVerificationError
-	switch {
-	case errors.As(err, &certificate):
-		return "give the CA of the server's certificate as sslrootcert=/path/ca.pem in storage.postgres.url, " +
-			"or sslmode=require to encrypt without proof of who answers"
-	case strings.Contains(err.Error(), "read only connection"):
-		return "none of the hosts takes changes; promote one, or add the one that does to storage.postgres.url"
-	case strings.Contains(err.Error(), "refused TLS") && !strings.Contains(err.Error(), "dial error"):
-		return "switch TLS on at the server, or write sslmode=disable in storage.postgres.url where nobody can listen"
-	default:
-		return "start it or make it reachable, or correct storage.postgres.url"
-	}
+	return fmt.Errorf("%w: the %s %s: %s (%s)", errAway, s.database, what, todo, s.database.Redact(err))
 }
 
 // answered is what the server's error means and what to do about it. The codes
 // are those of PostgreSQL's documentation, appendix A.
 func (s *Store) answered(err error, said *pgconn.PgError) (what, todo string) {
-	user, database := s.config.User, s.config.Database
+	user, name := s.config.User, s.config.Database
 	quote := func(name string) string { return pgx.Identifier{name}.Sanitize() }
 	switch code := said.Code; {
 	case code == "28P01", code == "28000":
 		return fmt.Sprintf("refuses the user %q", user), "check user and password in storage.postgres.url, and the server's pg_hba.conf"
 	case code == "3D000":
 		return "does not exist", "create it, or correct its name in storage.postgres.url"
-	case code == "42501" && errors.Is(err, errNoSchema):
+	case code == "42501" && errors.Is(err, database.ErrNoSchema):
 		return fmt.Sprintf("does not let %q create the schema %q", user, s.schema),
 			fmt.Sprintf("have its owner run CREATE SCHEMA %s AUTHORIZATION %s", quote(s.schema), quote(user))
 	case code == "42501" && strings.Contains(said.Message, "for database"):
-		return fmt.Sprintf("does not let %q in", user), fmt.Sprintf("have its owner run GRANT CONNECT ON DATABASE %s TO %s", quote(database), quote(user))
+		return fmt.Sprintf("does not let %q in", user), fmt.Sprintf("have its owner run GRANT CONNECT ON DATABASE %s TO %s", quote(name), quote(user))
 	case code == "42501":
 		return fmt.Sprintf("does not let %q use its tables", user),
 			fmt.Sprintf("have its owner run ALTER SCHEMA %s OWNER TO %s, and the same for its tables", quote(s.schema), quote(user))
@@ -96,17 +79,11 @@ func (s *Store) answered(err error, said *pgconn.PgError) (what, todo string) {
 		return "is being changed by somebody else for too long", "wait for the restore that is going on, or see which server holds the row of head"
 	case code == "53100":
 		return "has no room on its disk", "make room"
-	case operatorIntervened(code):
+	case database.Ended(said):
 		return "is starting, stopping or was told to end the connection", "wait until it is back"
 	default:
 		return "refused the statement", "mend what it says"
 	}
-}
-
-// operatorIntervened knows the codes with which a server that stops, crashed or
-// was told to end a session ends it.
-func operatorIntervened(code string) bool {
-	return code == "57P01" || code == "57P02" || code == "57P03" || code == "57P05" || code == "25P03"
 }
 
 // passing reports whether an attempt failed for a reason that another one, on a
@@ -115,7 +92,7 @@ func passing(err error) bool {
 	var said *pgconn.PgError
 	if errors.As(err, &said) {
 		// A deadlock, a serialization failure, or a plan that a migration made stale.
-		return operatorIntervened(said.Code) || said.Code == "40P01" || said.Code == "40001" || said.Code == "0A000"
+		return database.Ended(said) || said.Code == "40P01" || said.Code == "40001" || said.Code == "0A000"
 	}
 	return !errors.Is(err, dnsserver.ErrGap) && !errors.Is(err, context.Canceled)
 }

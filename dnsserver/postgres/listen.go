@@ -122,7 +122,7 @@ func (s *Store) takeName(ctx context.Context, conn *pgx.Conn) error {
 		}
 		if !time.Now().Add(pause).Before(deadline) {
 			return fmt.Errorf("%w: a server called %q uses the %s, and was seen %.0f seconds ago; give each server a name of its own as storage.postgres.server. "+
-				"If it is a machine that crashed, try again in a minute", errSameName, s.server, s.target, age)
+				"If it is a machine that crashed, try again in a minute", errSameName, s.server, s.database, age)
 		}
 		if err := sleep(ctx, pause); err != nil {
 			return err

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/certiform/terraform-provider-certificate/dnsserver"
+	"github.com/certiform/terraform-provider-certificate/dnsserver/postgres/database"
 )
 
 // DefaultSchema is where a Store keeps its tables unless told.
@@ -24,6 +25,10 @@ const DefaultSchema = "certificate_dns"
 
 // maxName bounds the name of a server, in bytes.
 const maxName = 200
+
+// longestSchema leaves room in a name of PostgreSQL, 63 bytes, for that of a
+// channel, which is the schema's with 8 more.
+const longestSchema = 55
 
 // Options say where the database is, and who uses it.
 type Options struct {
@@ -49,12 +54,11 @@ type Options struct {
 // between has to be in session mode.
 type Store struct {
 	config   *pgx.ConnConfig
-	hosts    int    // that the database may be at
-	target   string // database and host, for messages
+	hosts    int // that the database may be at
+	database database.Database
 	schema   string
 	server   string
 	instance []byte // of this process
-	secrets  []string
 	log      *slog.Logger
 	times    times
 
@@ -127,7 +131,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 }
 
 // String is the database and its host, for messages.
-func (s *Store) String() string { return "the " + s.target }
+func (s *Store) String() string { return "the " + s.database.String() }
 
 // Problem is what is wrong with options as far as they alone tell, nil for
 // nothing.
@@ -141,7 +145,7 @@ func newStore(opts Options) (*Store, error) {
 	if schema == "" {
 		schema = DefaultSchema
 	}
-	if err := checkSchema(schema); err != nil {
+	if err := database.CheckSchema(schema, longestSchema); err != nil {
 		return nil, err
 	}
 	server := opts.Server
@@ -155,10 +159,11 @@ func newStore(opts Options) (*Store, error) {
 	if len(server) > maxName || strings.ToValidUTF8(server, "") != server || strings.ContainsAny(server, "\x00\r\n") {
 		return nil, fmt.Errorf("%q is no name for a server; write one like ns1, of at most %d bytes", server, maxName)
 	}
-	config, err := parseURL(opts.URL)
+	where, err := database.Parse(opts.URL)
 	if err != nil {
 		return nil, err
 	}
+	config := where.Config()
 	s := &Store{
 		schema: schema, server: server, instance: newToken(), log: opts.Log, times: defaultTimes(),
 		wake: make(chan struct{}, 1), since: time.Now(),
@@ -166,7 +171,7 @@ func newStore(opts Options) (*Store, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	if s.hosts = len(hosts(config)); config.ConnectTimeout <= 0 {
+	if s.hosts = len(where.Hosts()); config.ConnectTimeout <= 0 {
 		config.ConnectTimeout = s.times.connect
 		if s.hosts > 1 {
 			config.ConnectTimeout = s.times.connect * 2 / 5 // the next may answer
@@ -179,7 +184,7 @@ func newStore(opts Options) (*Store, error) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "certificate-dns " + server
 	}
-	s.config, s.target, s.secrets = config, target(config), secretsOf(opts.URL, config)
+	s.config, s.database = config, where
 	return s, nil
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/certiform/terraform-provider-certificate/internal/secret"
+	"github.com/certiform/terraform-provider-certificate/dnsserver/postgres/database"
 )
 
 // statementTimeout bounds one statement, the wait for a connection included.
@@ -30,10 +30,9 @@ const statementTimeout = 30 * time.Second
 // between has to be in session mode.
 type Postgres struct {
 	config   *pgxpool.Config
-	target   string // database and host, for messages
 	schema   string
 	entries  string // the table, quoted
-	secrets  []secret.Text
+	database database.Database
 	gate     chan struct{} // whoever is in it may use the next two
 	pool     *pgxpool.Pool
 	migrated bool
@@ -70,7 +69,7 @@ func (p *Postgres) Get(ctx context.Context, key string) ([]byte, error) {
 		return pool.QueryRow(ctx, "SELECT value FROM "+p.entries+" WHERE key = $1", key).Scan(&data)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, fmt.Errorf("read %s in %s: %w", key, p.target, ErrNotFound)
+		return nil, fmt.Errorf("read %s in %s: %w", key, p.database, ErrNotFound)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", key, err)
@@ -196,13 +195,7 @@ func dropped(err error) bool {
 	case err == nil, errors.Is(err, pgx.ErrNoRows), errors.As(err, &connect):
 		return false
 	case errors.As(err, &said):
-		return operatorIntervened(said.Code)
+		return database.Ended(said)
 	}
 	return true
-}
-
-// operatorIntervened knows the codes with which a server that stops, crashed or
-// was told to end a session ends it.
-func operatorIntervened(code string) bool {
-	return code == "57P01" || code == "57P02" || code == "57P03" || code == "57P05"
 }

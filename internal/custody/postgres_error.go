@@ -2,13 +2,14 @@ package custody
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/certiform/terraform-provider-certificate/dnsserver/postgres/database"
 )
 
 // explain says what an error means for the storage and what to do about it. It
@@ -20,53 +21,39 @@ func (p *Postgres) explain(ctx context.Context, err error) error {
 	case err == nil, errors.Is(err, pgx.ErrNoRows), errors.Is(err, ErrUnusable):
 		return err
 	case errors.Is(err, ErrLockLost):
-		return fmt.Errorf("%s: %w, so another run may have taken it; apply again, and what is recorded goes on (%s)", p.target, ErrLockLost, p.redact(err))
+		return fmt.Errorf("%s: %w, so another run may have taken it; apply again, and what is recorded goes on (%s)", p.database, ErrLockLost, p.database.Redact(err))
 	case ctx.Err() != nil:
-		return fmt.Errorf("%s: %w", p.target, ctx.Err())
+		return fmt.Errorf("%s: %w", p.database, ctx.Err())
 	case errors.As(err, &said):
 		what, todo := p.answered(err, said)
 		return p.unusable(what+", nothing was changed", todo, said)
 	case errors.As(err, &connect):
-		return p.unusable("cannot be reached, nothing was changed", unreachable(err), connect.Unwrap())
+		return p.unusable("cannot be reached, nothing was changed", database.Unreachable(err)+"; then apply again", connect.Unwrap())
 	default:
 		return p.unusable("did not answer, so the value is as it was before or as it should be, and whole", "try again", err)
 	}
 }
 
 func (p *Postgres) unusable(what, todo string, err error) error {
-	return fmt.Errorf("%w: %s %s: %s (%s)", ErrUnusable, p.target, what, todo, p.redact(err))
-}
-
-// unreachable is what to do where there was no answer.
-func unreachable(err error) string {
-	var certificate *tls.CertificateVerificationError
-	switch {
-	case errors.As(err, &certificate):
-		return "give the CA of the server's certificate as sslrootcert=/path/ca.pem in storage.postgres.url, " +
-			"or sslmode=require to encrypt without proof of who answers"
-	case strings.Contains(err.Error(), "refused TLS"):
-		return "switch TLS on at the server, or write sslmode=disable in storage.postgres.url where nobody can listen"
-	default:
-		return "start it or make it reachable, or correct storage.postgres.url; then apply again"
-	}
+	return fmt.Errorf("%w: %s %s: %s (%s)", ErrUnusable, p.database, what, todo, p.database.Redact(err))
 }
 
 // answered is what the server's error means and what to do about it. The codes
 // are those of PostgreSQL's documentation, appendix A.
 func (p *Postgres) answered(err error, said *pgconn.PgError) (what, todo string) {
-	user, database, schema := p.config.ConnConfig.User, p.config.ConnConfig.Database, p.schema
+	user, name, schema := p.config.ConnConfig.User, p.config.ConnConfig.Database, p.schema
 	quote := func(name string) string { return pgx.Identifier{name}.Sanitize() }
 	switch code := said.Code; {
 	case code == "28P01", code == "28000":
 		return fmt.Sprintf("refuses the user %q", user), "check user and password in storage.postgres.url, and the server's pg_hba.conf"
 	case code == "3D000":
 		return "does not exist", "create it, or correct its name in storage.postgres.url"
-	case code == "42501" && errors.Is(err, errNoSchema):
+	case code == "42501" && errors.Is(err, database.ErrNoSchema):
 		return fmt.Sprintf("does not let %q create the schema %q", user, schema),
 			fmt.Sprintf("have its owner run GRANT CREATE ON DATABASE %s TO %s, or CREATE SCHEMA %s AUTHORIZATION %[2]s",
-				quote(database), quote(user), quote(schema))
+				quote(name), quote(user), quote(schema))
 	case code == "42501" && strings.Contains(said.Message, "for database"):
-		return fmt.Sprintf("does not let %q in", user), fmt.Sprintf("have its owner run GRANT CONNECT ON DATABASE %s TO %s", quote(database), quote(user))
+		return fmt.Sprintf("does not let %q in", user), fmt.Sprintf("have its owner run GRANT CONNECT ON DATABASE %s TO %s", quote(name), quote(user))
 	case code == "42501" && strings.Contains(said.Message, "for schema"):
 		return fmt.Sprintf("does not let %q use the schema %q", user, schema),
 			fmt.Sprintf("have its owner run GRANT USAGE, CREATE ON SCHEMA %s TO %s", quote(schema), quote(user))
@@ -77,7 +64,7 @@ func (p *Postgres) answered(err error, said *pgconn.PgError) (what, todo string)
 		return "is read-only", "give the primary server in storage.postgres.url (target_session_attrs=read-write finds it among several)"
 	case code == "53300":
 		return "has no connection left", fmt.Sprintf("raise its max_connections, or run fewer at once: each run takes up to %d", maxConnections+1)
-	case operatorIntervened(code):
+	case database.Ended(said):
 		return "is starting, stopping or was told to end the connection", "apply again when it is back"
 	default:
 		return "refused the statement", "mend what it says, then apply again"

@@ -69,7 +69,7 @@ func (p *Postgres) Lock(ctx context.Context, name string) (unlock func() error, 
 		case <-ctx.Done():
 			timer.Stop()
 			done()
-			return nil, fmt.Errorf("lock %s: another run may hold it in %s: %w", name, p.target, ctx.Err())
+			return nil, fmt.Errorf("lock %s: another run may hold it in %s: %w", name, p.database, ctx.Err())
 		}
 	}
 }

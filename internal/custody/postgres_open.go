@@ -2,19 +2,17 @@ package custody
 
 import (
 	"context"
+	"embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
-	"net/url"
-	"os"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/certiform/terraform-provider-certificate/dnsserver/postgres/database"
 	"github.com/certiform/terraform-provider-certificate/internal/secret"
 )
 
@@ -63,9 +61,13 @@ func OpenPostgres(opts PostgresOptions) (*Postgres, error) {
 	if err := checkSchema(schema); err != nil {
 		return nil, err
 	}
-	config, err := parseURL(opts.URL.Reveal())
+	where, err := database.Parse(opts.URL.Reveal())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrUnusable, err)
+	}
+	config, err := pgxpool.ParseConfig(where.URL())
+	if err != nil { // of the parameters of a pool, which where has not looked at
+		return nil, fmt.Errorf("%w: a parameter of the URL that begins with pool_ cannot be used; leave it out", ErrUnusable)
 	}
 	config.MaxConns, config.MinConns, config.MinIdleConns = maxConnections, 0, 0
 	config.MaxConnIdleTime = connectionIdle
@@ -85,9 +87,8 @@ func OpenPostgres(opts PostgresOptions) (*Postgres, error) {
 	}
 	config.AfterConnect = prepareSession
 	p := &Postgres{
-		config: config, schema: schema, target: target(connection),
+		config: config, schema: schema, database: where,
 		entries: pgx.Identifier{schema, "entry"}.Sanitize(),
-		secrets: secretsOf(opts.URL.Reveal(), connection),
 		gate:    make(chan struct{}, 1),
 	}
 	p.session = session{gate: make(chan struct{}, 1), connect: p.connect}
@@ -114,127 +115,28 @@ func prepareSession(ctx context.Context, conn *pgx.Conn) error {
 
 // checkSchema accepts names that need no quotes, but those of the server.
 func checkSchema(schema string) error {
-	plain := len(schema) <= 63 && strings.Trim(schema, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
-	switch {
-	case schema == "" || !plain || '0' <= schema[0] && schema[0] <= '9':
-		return fmt.Errorf("%w: schema %q: use 1 to 63 of a-z, 0-9 and underscore, and no digit first", ErrUnusable, schema)
-	case strings.HasPrefix(schema, "pg_") || schema == "information_schema":
-		return fmt.Errorf("%w: schema %q belongs to the server; choose another name", ErrUnusable, schema)
+	const longest = 63 // of any name in PostgreSQL
+	if err := database.CheckSchema(schema, longest); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
 	return nil
 }
 
-// parseURL reads a URL and decides about TLS. It shows no error of the parser,
-// which could repeat a part of a password that is not where it should be.
-func parseURL(text string) (*pgxpool.Config, error) {
-	unusable := fmt.Errorf("%w: this is no PostgreSQL URL: write postgres://user:password@host:5432/database, "+
-		"with special characters in user and password percent-encoded (@ as %%40, / as %%2F, : as %%3A, %% as %%25)", ErrUnusable)
-	rest, ok := strings.CutPrefix(text, "postgres://")
-	if !ok {
-		rest, ok = strings.CutPrefix(text, "postgresql://")
-	}
-	if user := strings.IndexAny(rest, "@/"); user >= 0 && rest[user] == '@' {
-		rest = rest[user+1:]
-	}
-	// Another @ belongs to a password, of which a part would pass for a host.
-	if !ok || strings.Contains(rest, "@") {
-		return nil, unusable
-	}
-	config, err := pgxpool.ParseConfig(text)
+//go:embed migration/*.sql
+var migrations embed.FS
+
+// migrate brings the schema up to date. It refuses a schema of a newer provider.
+func (p *Postgres) migrate(ctx context.Context, pool *pgxpool.Pool) error {
+	steps, err := fs.Sub(migrations, "migration")
 	if err != nil {
-		return nil, unusable
+		return err
 	}
-	if saysTLS(rest) || local(config.ConnConfig) {
-		return config, nil
+	// No key is empty, so the lock is nobody's.
+	err = database.Migration{Steps: steps, Schema: p.schema, Lock: lockID(p.schema, "")}.Run(ctx, pool)
+	var newer *database.NewerError
+	if errors.As(err, &newer) {
+		return fmt.Errorf("%w: schema %q in %s has version %d, this provider knows %d: a newer one wrote it; "+
+			"nothing was changed: use that version of the provider or a later one", ErrUnusable, p.schema, p.database, newer.Version, newer.Known)
 	}
-	separator := "?"
-	if strings.Contains(rest, "?") {
-		separator = "&"
-	}
-	if config, err = pgxpool.ParseConfig(text + separator + "sslmode=verify-full"); err != nil {
-		return nil, unusable
-	}
-	return config, nil
+	return err
 }
-
-// saysTLS reports whether the end of a URL, or the environment, chooses how the
-// connection is encrypted.
-func saysTLS(rest string) bool {
-	_, query, _ := strings.Cut(rest, "?")
-	values, err := url.ParseQuery(query)
-	return err == nil && (values.Has("sslmode") || values.Has("ssl")) || os.Getenv("PGSSLMODE") != ""
-}
-
-// local reports whether all hosts are this machine.
-func local(connection *pgx.ConnConfig) bool {
-	for _, host := range hosts(connection) {
-		name, _, err := net.SplitHostPort(host)
-		if err != nil {
-			continue // a socket
-		}
-		if name != "localhost" && !net.ParseIP(name).IsLoopback() {
-			return false
-		}
-	}
-	return true
-}
-
-// hosts are the servers to try: host:port, or the folder of a socket.
-func hosts(connection *pgx.ConnConfig) []string {
-	var list []string
-	add := func(host string, port uint16) {
-		if !strings.HasPrefix(host, "/") && !strings.HasPrefix(host, "@") {
-			host = net.JoinHostPort(host, strconv.Itoa(int(port)))
-		}
-		if !slices.Contains(list, host) {
-			list = append(list, host)
-		}
-	}
-	add(connection.Host, connection.Port)
-	for _, fallback := range connection.Fallbacks { // the same without TLS, too
-		add(fallback.Host, fallback.Port)
-	}
-	return list
-}
-
-func target(connection *pgx.ConnConfig) string {
-	database := connection.Database
-	if database == "" {
-		database = connection.User // as the server has it
-	}
-	return fmt.Sprintf("database %q at %s", database, strings.Join(hosts(connection), " or "))
-}
-
-// secretsOf are the parts of a configuration that no message may show.
-func secretsOf(text string, connection *pgx.ConnConfig) []secret.Text {
-	parts := []string{text, connection.Password}
-	if _, rest, ok := strings.Cut(text, "://"); ok {
-		if user, _, ok := strings.Cut(rest, "@"); ok {
-			_, password, _ := strings.Cut(user, ":")
-			parts = append(parts, password)
-		}
-		_, query, _ := strings.Cut(rest, "?")
-		if values, err := url.ParseQuery(query); err == nil {
-			parts = append(parts, values.Get("password"), values.Get("sslpassword"))
-		}
-	}
-	var secrets []secret.Text
-	for _, part := range parts {
-		if part != "" {
-			secrets = append(secrets, secret.New(part))
-		}
-	}
-	return secrets
-}
-
-// redact is the text of an error without secrets, on one line.
-func (p *Postgres) redact(err error) string {
-	text := strings.Join(strings.Fields(err.Error()), " ")
-	for _, secret := range p.secrets {
-		text = strings.ReplaceAll(text, secret.Reveal(), "[redacted]")
-	}
-	return text
-}
-
-// errNoSchema marks a failure to create the schema.
-var errNoSchema = errors.New("the schema does not exist and could not be created")
