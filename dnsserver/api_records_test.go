@@ -198,7 +198,7 @@ func FuzzRecords_valuesOfTypes(f *testing.F) {
 			return
 		}
 		if _, err := newRR("a.", rrtype, record{data: data}); err != nil {
-			t.Skip("no data for an answer: a change with it is refused")
+			return // no data for an answer: a change with it is refused
 		}
 		again, err := recordData(rrtype, recordText(rrtype, data))
 		if err != nil || again != data {
