@@ -132,7 +132,7 @@ func (s *Server) Start(ctx context.Context, addrs ...string) error {
 	}
 	v, err := s.load(ctx)
 	if err == nil {
-		err = s.commence(background, v)
+		err = s.activate(background, v)
 	}
 	if err == nil {
 		err = s.beginKeys(ctx, background)
@@ -143,8 +143,8 @@ func (s *Server) Start(ctx context.Context, addrs ...string) error {
 	return nil
 }
 
-// commence puts the first view into force and takes changes.
-func (s *Server) commence(background context.Context, v *view) error {
+// activate puts the first view into force and takes changes.
+func (s *Server) activate(background context.Context, v *view) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if background.Err() != nil {
