@@ -3,6 +3,7 @@ package dnsserver
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"testing"
 )
 
@@ -23,7 +24,7 @@ func TestTable_agreesWithAMap(t *testing.T) {
 				table table
 				want  map[string]int
 			}
-			now := snapshot{table{hash: hash, root: &branch{}}, map[string]int{}}
+			now := snapshot{tableBy(hash), map[string]int{}}
 			var all []snapshot
 			for i := range 5000 {
 				n := name(i * 7919)
@@ -59,10 +60,74 @@ func TestTable_agreesWithAMap(t *testing.T) {
 			for i := range names {
 				now.table = now.table.without(name(i))
 			}
-			if len(now.table.root.slots) != 0 || now.table.size != 0 {
-				t.Errorf("an emptied table has %d slots and size %d", len(now.table.root.slots), now.table.size)
+			if all := now.table.root.bucket(0); all == nil || all.depth != 0 || all.count != 0 || now.table.size != 0 || now.table.bytes != 0 {
+				t.Errorf("an emptied table is not one empty bucket: %+v, size %d, %d bytes", all, now.table.size, now.table.bytes)
 			}
 		})
+	}
+}
+
+// TestTable_filled compares tables that were filled with a map, and goes on from
+// there.
+func TestTable_filled(t *testing.T) {
+	for _, n := range []int{0, 1, bucketLeaves, bucketLeaves + 1, 5000} {
+		filling := newTable()
+		filling.fill()
+		for i := range n + 3 {
+			filling = filling.with(newLeaf(fmt.Sprintf("n%d.", i), 0)).with(newLeaf(fmt.Sprintf("n%d.", i), i))
+		}
+		for i := range 3 {
+			filling = filling.without(fmt.Sprintf("n%d.", n+i))
+		}
+		filled := filling.filled()
+		more := filled.with(newLeaf("more.", 7))
+		if filling.size != n || filled.size != n || more.size != n+1 || filled.bytes != filling.bytes {
+			t.Errorf("%d names: sizes %d, %d and %d, %d and %d bytes", n, filling.size, filled.size, more.size, filling.bytes, filled.bytes)
+		}
+		for i := range n {
+			name := fmt.Sprintf("n%d.", i)
+			for _, in := range []table{filling, filled, more} {
+				if l := in.get(name); l == nil || l.name() != name || int(l.below) != i {
+					t.Fatalf("%d names: %s is %+v", n, name, l)
+				}
+			}
+		}
+		for _, in := range []table{filling, filled} {
+			if got := len(slices.Collect(in.all())); got != n {
+				t.Errorf("%d names: there are %d", n, got)
+			}
+		}
+		if filled.get("more.") != nil || more.get("more.") == nil {
+			t.Errorf("%d names: a table changed when it was gone on from", n)
+		}
+	}
+}
+
+// TestTable_partsWhatIsLarge keeps the bucket small that an update copies.
+func TestTable_partsWhatIsLarge(t *testing.T) {
+	large := func(n int) *leaf {
+		name := fmt.Sprintf("n%d.", n)
+		return newDocument(name, make([]byte, bucketBytes-leafHeader-len(name)-3))
+	}
+	now := newTable()
+	for n := range 50 {
+		now = now.with(large(n))
+	}
+	buckets := func() int {
+		n := 0
+		for range now.root.all(0) {
+			n++
+		}
+		return n
+	}
+	if n := buckets(); n < 50 {
+		t.Errorf("50 large leaves are in %d buckets", n)
+	}
+	for n := range 50 {
+		now = now.without(fmt.Sprintf("n%d.", n))
+	}
+	if n := buckets(); n != 1 {
+		t.Errorf("no leaf is in %d buckets, want 1", n)
 	}
 }
 

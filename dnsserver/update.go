@@ -208,7 +208,8 @@ func (s *Server) TXT(name string) ([]string, error) {
 // place for stays in the store, unanswered.
 func (s *Server) read(ctx context.Context, zones map[string]*zone) (*view, error) {
 	v := newView(zones)
-	v.table.filling, v.documents.filling = true, true
+	v.table.fill()
+	v.documents.fill()
 	var due expiries
 	limit := s.settings.Load().transferLog
 	err := s.store.Load(ctx, func(b Batch) error {
@@ -222,7 +223,7 @@ func (s *Server) read(ctx context.Context, zones map[string]*zone) (*view, error
 	if err != nil {
 		return nil, fmt.Errorf("load the records: %w: %w", ErrStorage, err)
 	}
-	v.table.filling, v.documents.filling = false, false
+	v.table, v.documents = v.table.filled(), v.documents.filled()
 	for key := range v.parked {
 		s.log.Warn("records outside the configuration are kept but not answered",
 			"count", len(v.parked), "example", display(key.name))
