@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,6 +64,7 @@ type Server struct {
 	// The writer's alone:
 	expiries  expiries
 	unsaved   []Document        // serials that could not be stored at the start
+	gathered  []update          // where gather has room
 	served    map[string]uint32 // serials of zones of which the store, put back, has older ones
 	different map[string]bool   // "zone server" of those that have another configuration
 	stop      chan struct{}     // closed when no further change is taken
@@ -208,7 +208,7 @@ func (s *Server) open(ctx context.Context, addrs []string) ([]datagrams, error) 
 			return nil, fmt.Errorf("listen for DNS on %s: %w", addr, err)
 		}
 		s.endpoints = append(s.endpoints, e)
-		for i := range runtime.GOMAXPROCS(0) {
+		for i := range processors() {
 			c, err := newDatagrams(e.udp[i%len(e.udp)], addr.Addr())
 			if err != nil {
 				return nil, fmt.Errorf("listen for DNS on %s: learn where each query was sent: %w", addr, err)

@@ -7,12 +7,17 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"time"
 )
 
 // faultPause keeps a socket that reports one error after another from taking
 // a whole processor.
 const faultPause = 10 * time.Millisecond
+
+// processors is how many can answer at the same time: as many goroutines wait at
+// each socket or, where sockets share an address, as many sockets there are.
+func processors() int { return min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) }
 
 // maxDatagram is the longest request read over UDP, in bytes: several times
 // what EDNS advertises. What is cut off there is no message.

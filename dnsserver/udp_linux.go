@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"strconv"
 	"syscall"
 	"unsafe"
@@ -22,7 +21,7 @@ const controlSize = 64
 
 // socketsPerAddress is how many sockets share an address: the kernel spreads
 // clients over them, and each has a goroutine of its own.
-func socketsPerAddress() int { return runtime.GOMAXPROCS(0) }
+func socketsPerAddress() int { return processors() }
 
 // shareAddress is a net.ListenConfig.Control that lets those sockets bind.
 func shareAddress(_, _ string, c syscall.RawConn) error {

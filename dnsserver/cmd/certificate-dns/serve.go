@@ -64,6 +64,7 @@ func (s *service) run(ctx context.Context, store dnsserver.Store) error {
 		signal.Notify(reload, signals...)
 		defer signal.Stop(reload)
 	}
+	useTwoThreads()
 	var err error
 	if s.server, err = dnsserver.New(s.conf.server, store, s.log); err != nil {
 		return err

@@ -3,10 +3,22 @@ package main
 import (
 	"context"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
 )
+
+// useTwoThreads has Go's scheduler use two threads where the machine has one
+// processor. A single one does not look whether a query has come as long as a
+// goroutine is ready to run, and the one that ends a garbage collection is for
+// milliseconds; with two, the kernel wakes the other. Not where GOMAXPROCS says
+// how it is to be.
+func useTwoThreads() {
+	if os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) == 1 {
+		runtime.GOMAXPROCS(2)
+	}
+}
 
 // roomForGarbage is how much may be thrown away between two collections at
 // least, in bytes. A small server would collect many times a second under
