@@ -88,7 +88,7 @@ func checkRecord(z *zone, c Change) error {
 	case c.Type == dns.TypeDS && c.Name == z.name:
 		return refuse("it belongs to the parent zone; put it there")
 	}
-	if _, err := newRR(c.Name, c.Type, record{data: c.Data}); err != nil {
+	if !readable(c.Type, c.Data) {
 		return refuse("its data cannot be read; correct it")
 	}
 	return nil

@@ -3,15 +3,19 @@ package dnsserver
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"runtime"
 	"slices"
+	"time"
 )
 
-// gather adds the changes that are waiting to the first one. Those who are about
+// gather adds the changes that are waiting to the first one, until the next
+// call. Those who are about
 // to ask for one run first: without that, on few processors, whoever hands a
 // change over wakes the writer, and each has a flush of the disk to itself.
 func (s *Server) gather(first update) []update {
-	batch := []update{first}
+	batch := append(s.gathered[:0], first)
+	defer func() { s.gathered = batch }()
 	for yielded := false; len(batch) < maxBatch; {
 		select {
 		case u := <-s.updates:
@@ -42,7 +46,7 @@ type refusedUpdate struct {
 
 // try makes updates on the newest view. It may be done again on a newer one.
 func (s *Server) try(batch []update) trial {
-	t := trial{draft: newDraft(s.view.Load())}
+	t := trial{draft: newDraft(s.view.Load()), accepted: make([]update, 0, len(batch))}
 	d, limits := t.draft, s.settings.Load().limits
 	for zone, serial := range s.served {
 		d.raise(zone, serial)
@@ -136,8 +140,26 @@ func (s *Server) snapshot() {
 	}
 	v := s.view.Load()
 	s.running.Go(func() {
-		if err := write(v.content(s.stop)); err != nil && !errors.Is(err, ErrStopped) {
+		if err := write(unhurried(v.content(s.stop), s.stop)); err != nil && !errors.Is(err, ErrStopped) {
 			s.log.Error("no snapshot could be written; the log goes on", "error", err)
 		}
 	})
+}
+
+// unhurried pauses after each batch for as long as the batch took, so that who
+// shares the processor waits for one at most. It does not once stop is closed.
+func unhurried(content iter.Seq2[Batch, error], stop <-chan struct{}) iter.Seq2[Batch, error] {
+	return func(yield func(Batch, error) bool) {
+		began := time.Now()
+		for b, err := range content {
+			if !yield(b, err) {
+				return
+			}
+			select {
+			case <-stop:
+			case <-time.After(time.Since(began)):
+			}
+			began = time.Now()
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -42,5 +43,26 @@ func TestUpdate_sharesAFlushOnOneProcessor(t *testing.T) {
 	all.Wait()
 	if got := store.batches.Load() - before; got > clients*each/4 {
 		t.Errorf("%d changes of %d clients at once took %d batches, want at most a quarter as many", clients*each, clients, got)
+	}
+}
+
+// A snapshot is written of all there is, however unhurried.
+func TestUnhurried_leavesNothingOut(t *testing.T) {
+	content := func(yield func(Batch, error) bool) {
+		_ = yield(Batch{Changes: []Change{txtChange("a.example.com.", "1")}}, nil) &&
+			yield(Batch{Documents: []Document{{Key: "account/1"}}}, nil) && yield(Batch{}, errDisk)
+	}
+	var got []string
+	for b, err := range unhurried(content, nil) {
+		got = append(got, fmt.Sprint(len(b.Changes), len(b.Documents), err))
+	}
+	if want := []string{"1 0 <nil>", "0 1 <nil>", "0 0 " + errDisk.Error()}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for _, err := range unhurried(content, nil) {
+		if err != nil {
+			t.Error(err)
+		}
+		break // and the content is not asked for more
 	}
 }

@@ -68,7 +68,7 @@ func (v *view) copyState(z *zone) *zoneState {
 	cuts := v.states[z.index].cuts
 	c, ok := v.copiedOf(z)
 	if !ok {
-		return &zoneState{expired: true, cuts: cuts, soa: z.soa, negative: z.soa}
+		return &zoneState{expired: true, cuts: cuts, soa: z.soa, negative: z.soa, record: soaRecord(z.soa)}
 	}
 	return newZoneState(c.soa, cuts)
 }

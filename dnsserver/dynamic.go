@@ -86,13 +86,16 @@ func readData(msg []byte, off, end int, rrtype uint16) (string, error) {
 	if off == end {
 		return "", nil
 	}
+	if data := string(msg[off:end]); prebuiltData(rrtype) {
+		if !readable(rrtype, data) {
+			return "", errMalformed
+		}
+		return data, nil
+	}
 	h := dns.RR_Header{Name: ".", Rrtype: rrtype, Class: dns.ClassINET, Rdlength: uint16(end - off)}
 	rr, read, err := dns.UnpackRRWithHeader(h, msg[:end], off)
 	if err != nil || read != end {
 		return "", errMalformed
-	}
-	if prebuiltData(rrtype) {
-		return string(msg[off:end]), nil
 	}
 	return rdata(rr)
 }

@@ -78,12 +78,13 @@ func (q *hot) readName(msg []byte) bool {
 		}
 		q.starts[q.labels] = uint8(n)
 		q.labels++
-		for _, c := range msg[off : off+length] {
-			if q.buf[n] = plain(c); q.buf[n] == 0 {
+		label := q.buf[n : n+length]
+		for i, c := range msg[off : off+length] {
+			if label[i] = plain(c); label[i] == 0 {
 				return false
 			}
-			n++
 		}
+		n += length
 		q.buf[n] = '.'
 		n++
 		off += length

@@ -36,6 +36,7 @@ func actorOf(ctx context.Context) actor {
 type history struct {
 	mu    sync.Mutex
 	slots []done
+	text  slab // of names, data and who made it
 	next  int
 	limit int
 }
@@ -74,7 +75,9 @@ func (h *history) keep(by actor, changes []Change, err error) {
 	now := time.Now().UTC()
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	by.by = h.text.text(by.by)
 	for _, c := range changes {
+		c.Name, c.Data = h.text.text(c.Name), h.text.text(c.Data)
 		e := done{at: now, by: by, change: c}
 		if err != nil {
 			e.rcode, e.problem = rcodeName(rcodeOf(err)), err.Error()

@@ -25,19 +25,21 @@ func (d delta) size() int { return len(d.before) + len(d.gone) + len(d.come) + l
 // journal is the last changes of one zone, without a gap: what IXFR tells (RFC
 // 1995). What it does not reach back to is told by AXFR.
 type journal struct {
-	mu     sync.Mutex
-	deltas []delta
-	size   int
+	mu      sync.Mutex
+	deltas  []delta
+	records slab // of all deltas
+	size    int
 }
 
-// add adds a change and forgets the oldest over the limit, all of them when the
-// change does not go on from the last.
+// add adds a copy of a change and forgets the oldest over the limit, all of them
+// when the change does not go on from the last.
 func (j *journal) add(d delta, limit int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if n := len(j.deltas); n > 0 && j.deltas[n-1].to != d.from {
 		j.deltas, j.size = nil, 0
 	}
+	d.before, d.gone, d.come, d.after = j.records.keep(d.before), j.records.keep(d.gone), j.records.keep(d.come), j.records.keep(d.after)
 	j.deltas = append(j.deltas, d)
 	j.size += d.size()
 	drop := 0
@@ -184,7 +186,7 @@ func (s *Server) remember(d *draft, b Batch, limit int) {
 		set.finish(d, z)
 		from, to := d.old.states[z.index], d.view.states[z.index]
 		s.journals.of(z.name).add(delta{
-			from: from.serial, to: to.serial, before: z.soaRecord(from), gone: set.gone, come: set.come, after: z.soaRecord(to),
+			from: from.serial, to: to.serial, before: from.record, gone: set.gone, come: set.come, after: to.record,
 		}, limit)
 	}
 }
@@ -259,7 +261,13 @@ func (v *view) setOf(z *zone, name string, rrtype uint16) []record {
 // zone's apex: the owner is compressed against that, nothing else is.
 func (z *zone) appendRecord(out []byte, name string, rrtype uint16, ttl uint32, data string) []byte {
 	owner := nameData(name)
-	out = append(out, owner[:len(owner)-len(nameData(z.name))]...)
+	return appendRecord(out, owner[:len(owner)-len(nameData(z.name))], rrtype, ttl, data)
+}
+
+// appendRecord is the same where the owner's labels below the apex are known.
+func appendRecord(out []byte, labels string, rrtype uint16, ttl uint32, data string) []byte {
+	out = slices.Grow(out, len(labels)+recordHeader+len(data))
+	out = append(out, labels...)
 	out = binary.BigEndian.AppendUint16(out, questionName)
 	out = binary.BigEndian.AppendUint16(out, rrtype)
 	out = binary.BigEndian.AppendUint16(out, dns.ClassINET)
@@ -268,14 +276,14 @@ func (z *zone) appendRecord(out []byte, name string, rrtype uint16, ttl uint32, 
 	return append(out, data...)
 }
 
-// soaRecord is the SOA of a state, as appendRecord has it.
-func (z *zone) soaRecord(state *zoneState) []byte {
-	soa := *state.soa // packing writes to it
-	data, err := rdata(&soa)
+// soaRecord is the SOA of a zone as appendRecord has it.
+func soaRecord(soa *dns.SOA) []byte {
+	mine := *soa // packing writes to it
+	data, err := rdata(&mine)
 	if err != nil {
 		return nil
 	}
-	return z.appendRecord(nil, z.name, dns.TypeSOA, soa.Hdr.Ttl, data)
+	return appendRecord(nil, "", dns.TypeSOA, soa.Hdr.Ttl, data)
 }
 
 // recall rebuilds the journals from a batch that a store had kept, whose serials
@@ -308,7 +316,7 @@ func (s *Server) recall(v *view, b Batch, limit int) {
 			continue
 		}
 		s.journals.of(apex).add(delta{
-			from: from, to: to, before: z.soaRecord(z.state(from, 0)), gone: set.gone, come: set.come, after: z.soaRecord(z.state(to, 0)),
+			from: from, to: to, before: z.state(from, 0).record, gone: set.gone, come: set.come, after: z.state(to, 0).record,
 		}, limit)
 	}
 }

@@ -221,3 +221,26 @@ func newRR(owner string, rrtype uint16, r record) (dns.RR, error) {
 	rr, _, err := dns.UnpackRRWithHeader(h, []byte(r.data), 0)
 	return rr, err
 }
+
+// readable reports whether data is that of a record of the type. For what is
+// usual the message library, which makes a record of it, is not asked.
+func readable(rrtype uint16, data string) bool {
+	if data == "" { // which the library takes for the deletion in an UPDATE
+		return mayBeEmpty(rrtype)
+	}
+	switch rrtype {
+	case dns.TypeA:
+		return len(data) == 4
+	case dns.TypeAAAA:
+		return len(data) == 16
+	case dns.TypeTXT: // strings, each behind its length
+		for rest := data; rest != ""; rest = rest[1+int(rest[0]):] {
+			if len(rest) <= int(rest[0]) {
+				return false
+			}
+		}
+		return true
+	}
+	_, err := newRR(".", rrtype, record{data: data})
+	return err == nil
+}

@@ -217,7 +217,7 @@ func (q query) withoutCookie() *extension {
 // sendZone sends what the query wants: what changed, or the whole zone.
 func (s *Server) sendZone(ctx context.Context, out *transfer, v *view, z *zone, q query, msg []byte) (kind string, err error) {
 	state := v.states[z.index]
-	soa := z.soaRecord(state)
+	soa := state.record
 	if q.question.rrtype == dns.TypeIXFR {
 		serial, ok := clientSerial(msg, q)
 		switch {

@@ -283,6 +283,7 @@ func (s *Server) write() {
 			return
 		case u := <-s.updates:
 			s.commit(s.gather(u))
+			clear(s.gathered)
 		case <-s.wake():
 			s.catch()
 		case <-due:

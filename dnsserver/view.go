@@ -38,6 +38,7 @@ type zoneState struct {
 	cuts     int  // delegations among the records that come and go
 	soa      *dns.SOA
 	negative *dns.SOA // soa with the TTL of a negative answer (RFC 2308 §3)
+	record   []byte   // soa, as appendRecord has it
 }
 
 // newView returns a view without records.
@@ -64,7 +65,7 @@ func (z *zone) state(serial uint32, cuts int) *zoneState {
 func newZoneState(soa *dns.SOA, cuts int) *zoneState {
 	negative := *soa
 	negative.Hdr.Ttl = min(soa.Hdr.Ttl, soa.Minttl)
-	return &zoneState{serial: soa.Serial, cuts: cuts, soa: soa, negative: &negative}
+	return &zoneState{serial: soa.Serial, cuts: cuts, soa: soa, negative: &negative, record: soaRecord(soa)}
 }
 
 // withState returns the view with another state of one zone.

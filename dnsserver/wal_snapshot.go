@@ -73,7 +73,7 @@ func writeSnapshot(folder string, first uint64, content iter.Seq2[Batch, error])
 	if err != nil {
 		return 0, err
 	}
-	size, err = writeFrames(file, content)
+	size, err = writeFrames(&flushed{file: file}, content)
 	if err == nil {
 		err = file.Sync()
 	}
@@ -84,6 +84,25 @@ func writeSnapshot(folder string, first uint64, content iter.Seq2[Batch, error])
 		return 0, err
 	}
 	return size, syncFolder(folder)
+}
+
+// flushed is a file that is flushed now and then while it is written: all at
+// the end would have the log's own flushes wait as long.
+type flushed struct {
+	file    *os.File
+	pending int // bytes
+}
+
+// flushEvery is how much is flushed at once, in bytes.
+const flushEvery = 1 << 20
+
+// Write implements io.Writer.
+func (f *flushed) Write(p []byte) (int, error) {
+	n, err := f.file.Write(p)
+	if f.pending += n; err == nil && f.pending >= flushEvery {
+		f.pending, err = 0, syncData(f.file)
+	}
+	return n, err
 }
 
 // writeFrames writes a snapshot file's bytes.

@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash"
@@ -46,7 +47,8 @@ type Key struct {
 	algorithm string // as in Algorithms
 	wire      []byte // the name in wire form
 	algoWire  []byte
-	hash      func() hash.Hash
+	digested  []byte // what is signed of every record: name, class, TTL and algorithm
+	macSize   int    // bytes
 	secret    func() []byte
 	macs      *sync.Pool // of hash.Hash: making one costs more than a message
 }
@@ -59,13 +61,14 @@ func NewKey(name, algorithm string, secret Secret) (*Key, error) {
 	if k.algorithm == "" {
 		k.algorithm = Algorithms()[0]
 	}
+	var newHash func() hash.Hash
 	switch k.algorithm {
 	case "hmac-sha256":
-		k.hash = sha256.New
+		newHash = sha256.New
 	case "hmac-sha384":
-		k.hash = sha512.New384
+		newHash = sha512.New384
 	case "hmac-sha512":
-		k.hash = sha512.New
+		newHash = sha512.New
 	default:
 		return nil, fmt.Errorf("%w: %q is none of %s", ErrAlgorithm, algorithm, strings.Join(Algorithms(), ", "))
 	}
@@ -88,7 +91,9 @@ func NewKey(name, algorithm string, secret Secret) (*Key, error) {
 		return nil, fmt.Errorf("%w: it has %d bytes, and at least %d are needed", ErrSecret, len(raw), MinSecret)
 	}
 	k.secret = func() []byte { return raw }
-	k.macs = &sync.Pool{New: func() any { return hmac.New(k.hash, raw) }}
+	k.digested = slices.Concat(k.wire, binary.BigEndian.AppendUint16(nil, classANY), make([]byte, 4), k.algoWire)
+	k.macSize = newHash().Size()
+	k.macs = &sync.Pool{New: func() any { return hmac.New(newHash, raw) }}
 	return k, nil
 }
 
@@ -116,7 +121,7 @@ func (k *Key) Is(s *Signature) bool {
 
 // Size is how many bytes a signature of the key adds to a message.
 func (k *Key) Size() int {
-	return len(k.wire) + recordHeader + len(k.algoWire) + variables + k.hash().Size()
+	return len(k.wire) + recordHeader + len(k.algoWire) + variables + k.macSize
 }
 
 // mac begins a MAC, which release takes back.

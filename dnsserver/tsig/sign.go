@@ -179,12 +179,8 @@ func digestMessage(sum hash.Hash, msg []byte, id uint16) {
 
 // digestVariables writes what of the record is signed (RFC 8945 §4.3.3).
 func (k *Key) digestVariables(sum hash.Hash, s *Signature) {
-	out := make([]byte, 0, len(k.wire)+len(k.algoWire)+32)
-	out = append(out, k.wire...)
-	out = binary.BigEndian.AppendUint16(out, classANY)
-	out = append(out, 0, 0, 0, 0)
-	out = append(out, k.algoWire...)
-	out = appendTime(out, s.Time)
+	sum.Write(k.digested)
+	out := appendTime(make([]byte, 0, timeSize+6+len(s.Other)), s.Time)
 	out = binary.BigEndian.AppendUint16(out, s.Fudge)
 	out = binary.BigEndian.AppendUint16(out, s.Error)
 	out = binary.BigEndian.AppendUint16(out, uint16(len(s.Other)))
