@@ -20,12 +20,18 @@ type result struct {
 	sent      int       // queries
 	lost      int       // of them
 
-	updates       []float64 // acknowledged a second, by all clients
-	updateP50     []float64 // µs until the acknowledgement
-	visible       []float64 // µs, by one client
-	acmeDNS       []float64 // updates a second
-	duringUpdates []float64 // p99 of queries while there are updates, µs
-	flooded       []float64 // how many updates a second there were
+	updates     []float64 // acknowledged a second, by all clients
+	updateP50   []float64 // µs until the acknowledgement
+	visible     []float64 // µs, by one client
+	acmeDNS     []float64 // updates a second
+	updating    flooded
+	registering flooded
+}
+
+// flooded is what the rounds saw of queries while there was something else to do.
+type flooded struct {
+	p99       []float64 // µs
+	perSecond []float64 // how many of the others there were
 }
 
 // measure runs all rounds.
@@ -132,8 +138,11 @@ func (b *bench) change(ctx context.Context, s *server, round int) error {
 	return ctx.Err()
 }
 
-// floodRate is how many updates a second are made while queries are timed.
-const floodRate = 10_000
+// How many updates, or registrations, a second are made while queries are timed.
+const (
+	updateFlood   = 10_000
+	registerFlood = 2_000
+)
 
 // changeOurs measures what only our server has a target for.
 func (b *bench) changeOurs(ctx context.Context, s *server, round int) error {
@@ -149,18 +158,31 @@ func (b *bench) changeOurs(ctx context.Context, s *server, round int) error {
 		return err
 	}
 	r.acmeDNS = append(r.acmeDNS, rate)
-	flood, stop := context.WithCancel(ctx)
-	var flooding sync.WaitGroup
-	var floodErr error
-	flooding.Go(func() { rate, floodErr = s.flood(flood, fmt.Sprintf("f%d", round), floodRate) })
-	during, err := b.perf(ctx, s, false)
-	stop()
-	flooding.Wait()
-	if err := errors.Join(err, floodErr); err != nil {
+	err = b.during(ctx, s, &r.updating, func(ctx context.Context) (float64, error) {
+		return s.flood(ctx, fmt.Sprintf("f%d", round), updateFlood)
+	})
+	if err != nil {
 		return err
 	}
-	r.duringUpdates, r.flooded = append(r.duringUpdates, during.p99), append(r.flooded, rate)
-	return nil
+	return b.during(ctx, s, &r.registering, func(ctx context.Context) (float64, error) {
+		return b.floodRegister(ctx, round, registerFlood)
+	})
+}
+
+// during times queries while there is a flood, which lasts until its context ends
+// and returns how much of it there was a second.
+func (b *bench) during(ctx context.Context, s *server, to *flooded, flood func(context.Context) (float64, error)) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var flooding sync.WaitGroup
+	var perSecond float64
+	var floodErr error
+	flooding.Go(func() { perSecond, floodErr = flood(ctx) })
+	queries, err := b.perf(ctx, s, false)
+	stop()
+	flooding.Wait()
+	to.p99, to.perSecond = append(to.p99, queries.p99), append(to.perSecond, perSecond)
+	return errors.Join(err, floodErr)
 }
 
 // median is that of numbers in any order, 0 without any.
