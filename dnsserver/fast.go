@@ -29,16 +29,19 @@ type hot struct {
 }
 
 // plain maps the characters that a name may have on the fast path to lower
-// case, others to 0: those are escaped in the canonical form.
-func plain(c byte) byte {
-	switch {
-	case c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '*' || c == '/' || c == '+' || c == '=':
-		return c
-	case c >= 'A' && c <= 'Z':
-		return c | 0x20
-	}
-	return 0
-}
+// case, others to 0: those are escaped in the canonical form. It has sixteen to
+// the line.
+const (
+	plain = others + others +
+		"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00*+\x00-\x00/" +
+		"0123456789\x00\x00\x00=\x00\x00" +
+		"\x00abcdefghijklmno" +
+		"pqrstuvwxyz\x00\x00\x00\x00_" +
+		"\x00abcdefghijklmno" +
+		"pqrstuvwxyz\x00\x00\x00\x00\x00" +
+		others + others + others + others + others + others + others + others
+	others = "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+)
 
 // read reads a message, or reports false for one that is not usual.
 func (q *hot) read(msg []byte) bool {
@@ -80,7 +83,7 @@ func (q *hot) readName(msg []byte) bool {
 		q.labels++
 		label := q.buf[n : n+length]
 		for i, c := range msg[off : off+length] {
-			if label[i] = plain(c); label[i] == 0 {
+			if label[i] = plain[c]; label[i] == 0 {
 				return false
 			}
 		}

@@ -278,3 +278,21 @@ func BenchmarkFast(b *testing.B) {
 		})
 	}
 }
+
+func TestPlain_mapsWhatNeedsNoEscape(t *testing.T) {
+	if len(plain) != 256 {
+		t.Fatalf("the table has %d characters, want 256", len(plain))
+	}
+	for i := range len(plain) {
+		want := byte(0)
+		switch c := byte(i); {
+		case c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || strings.IndexByte("-_*/+=", c) >= 0:
+			want = c
+		case c >= 'A' && c <= 'Z':
+			want = c - 'A' + 'a'
+		}
+		if plain[i] != want {
+			t.Errorf("%q is %q, want %q", rune(i), plain[i], want)
+		}
+	}
+}
