@@ -72,9 +72,6 @@ func (b *acmeBlock) apply(to *identity.Config, storage string, zones []dnsserver
 	default:
 		to.Folder = filepath.Join(filepath.Dir(storage), "identity")
 	}
-	if b.Folder == "" && storage == "" {
-		problem("folder", "there is no folder to keep keys in beside a database; write folder = \"/var/lib/certificate-dns/identity\"")
-	}
 	if b.CABundleFile != "" {
 		var err error
 		to.CABundle, err = os.ReadFile(b.CABundleFile)
