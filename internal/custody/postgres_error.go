@@ -45,7 +45,7 @@ func (p *Postgres) answered(err error, said *pgconn.PgError) (what, todo string)
 	quote := func(name string) string { return pgx.Identifier{name}.Sanitize() }
 	switch code := said.Code; {
 	case code == "28P01", code == "28000":
-		return fmt.Sprintf("refuses the user %q", user), "check user and password in storage.postgres.url, and the server's pg_hba.conf"
+		return fmt.Sprintf("refuses the user %q", user), database.Refused(said)
 	case code == "3D000":
 		return "does not exist", "create it, or correct its name in storage.postgres.url"
 	case code == "42501" && errors.Is(err, database.ErrNoSchema):

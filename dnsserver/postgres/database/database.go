@@ -192,6 +192,14 @@ func Unreachable(err error) string {
 	}
 }
 
+// Refused is what to do where a server does not let a user in.
+func Refused(said *pgconn.PgError) string {
+	if strings.Contains(said.Message, "no encryption") {
+		return "write sslmode=verify-full in storage.postgres.url, for it takes no connection in the clear, or see the server's pg_hba.conf"
+	}
+	return "check user and password in storage.postgres.url, and the server's pg_hba.conf"
+}
+
 // Ended reports whether an error is one with which a server that stops, crashed
 // or was told to end a session ends it.
 func Ended(said *pgconn.PgError) bool {
