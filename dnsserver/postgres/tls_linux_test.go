@@ -23,8 +23,8 @@ func TestServers_shareADatabaseOverTLS(t *testing.T) {
 	eventually(t, "b shows what a took", func() bool { return answers(t, b, "x.auth.example.com") == "from-a" })
 	rows := postgrestest.Query(t, address, `SELECT count(*) FILTER (WHERE ssl), count(*) FILTER (WHERE NOT ssl)
 		FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE datname = current_database()`)
-	if encrypted, clear := rows[0][0].(int64), rows[0][1].(int64); encrypted < 3 || clear != 0 {
-		t.Errorf("%d connections are encrypted and %d are not, want at least 3 and none", encrypted, clear)
+	if encrypted, open := rows[0][0].(int64), rows[0][1].(int64); encrypted < 3 || open != 0 {
+		t.Errorf("%d connections are encrypted and %d are not, want at least 3 and none", encrypted, open)
 	}
 
 	// What a user gets to read where it is not right.
@@ -47,8 +47,8 @@ func TestServers_shareADatabaseOverTLS(t *testing.T) {
 			t.Errorf("%s: %v, want %q", title, err, c.want)
 		}
 	}
-	clear := shared.Server(t).Database(t)
-	if _, err := Open(t.Context(), Options{URL: clear + "?sslmode=verify-full&sslrootcert=" + ca, Server: "c"}); err == nil || !strings.Contains(err.Error(), "switch TLS on at the server") {
+	without := shared.Server(t).Database(t)
+	if _, err := Open(t.Context(), Options{URL: without + "?sslmode=verify-full&sslrootcert=" + ca, Server: "c"}); err == nil || !strings.Contains(err.Error(), "switch TLS on at the server") {
 		t.Errorf("a server without TLS: %v", err)
 	}
 }

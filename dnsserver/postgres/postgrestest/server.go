@@ -261,15 +261,8 @@ func (s *Server) end(signal os.Signal) error {
 // initialize makes the data folder.
 func (s *Server) initialize() error {
 	password := filepath.Join(s.folder, "password")
-	if err := os.WriteFile(password, []byte(Password), 0o600); err != nil {
+	if err := errors.Join(own(s.folder), s.write(password, []byte(Password))); err != nil {
 		return err
-	}
-	if id := credential(); id != nil {
-		for _, file := range []string{s.folder, password} {
-			if err := os.Chown(file, int(id.Uid), int(id.Gid)); err != nil {
-				return err
-			}
-		}
 	}
 	output, err := s.command("initdb", "-D", s.data(), "-U", User, "--pwfile="+password, "--auth=scram-sha-256",
 		"--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions").CombinedOutput()
@@ -277,6 +270,23 @@ func (s *Server) initialize() error {
 		return fmt.Errorf("initdb: %w\n%s", err, output)
 	}
 	return nil
+}
+
+// write writes a file that the server's user can read, and nobody else.
+func (s *Server) write(path string, content []byte) error {
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		return err
+	}
+	return own(path)
+}
+
+// own gives a file to the server's user.
+func own(path string) error {
+	id := credential()
+	if id == nil {
+		return nil
+	}
+	return os.Chown(path, int(id.Uid), int(id.Gid))
 }
 
 func (s *Server) data() string { return filepath.Join(s.folder, "data") }

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"math/big"
 	"net"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -28,13 +27,7 @@ func (s *Server) RequireTLS(tb testing.TB) (ca string) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	err = errors.Join(
-		os.WriteFile(ca, cert, 0o644), os.WriteFile(key, private, 0o600),
-		os.WriteFile(rules, []byte("hostssl all all 127.0.0.1/32 scram-sha-256\n"), 0o644),
-	)
-	if id := credential(); id != nil && err == nil {
-		err = os.Chown(key, int(id.Uid), int(id.Gid))
-	}
+	err = errors.Join(s.write(ca, cert), s.write(key, private), s.write(rules, []byte("hostssl all all 127.0.0.1/32 scram-sha-256\n")))
 	s.settings = append(s.settings, "ssl=on", "ssl_cert_file="+ca, "ssl_key_file="+key, "hba_file="+rules)
 	if err = errors.Join(err, s.Stop()); err == nil {
 		err = s.Resume()
