@@ -61,6 +61,8 @@ func (s *Store) answered(err error, said *pgconn.PgError) (what, todo string) {
 	switch code := said.Code; {
 	case code == "28P01", code == "28000":
 		return fmt.Sprintf("refuses the user %q", user), database.Refused(said)
+	case database.Sessionless(said):
+		return database.IsSessionless, database.KeepTheSession
 	case code == "3D000":
 		return "does not exist", "create it, or correct its name in storage.postgres.url"
 	case code == "42501" && errors.Is(err, database.ErrNoSchema):

@@ -192,6 +192,17 @@ func Unreachable(err error) string {
 	}
 }
 
+// Sessionless reports whether an error is one of a pooler that gives each
+// transaction another session: statements that were prepared are gone, or there
+// already.
+func Sessionless(said *pgconn.PgError) bool { return said.Code == "42P05" || said.Code == "26000" }
+
+// What an error means that is Sessionless, and what to do about it.
+const (
+	IsSessionless  = "is behind a pooler that gives each transaction another session"
+	KeepTheSession = "have the pooler keep sessions (pool_mode = session), or name the server itself in storage.postgres.url"
+)
+
 // Refused is what to do where a server does not let a user in.
 func Refused(said *pgconn.PgError) string {
 	if strings.Contains(said.Message, "no encryption") {

@@ -188,10 +188,20 @@ func (s *Server) Resume() error {
 	}
 	cmd := s.command("postgres", arguments...)
 	cmd.Stdout, cmd.Stderr = log, log
+	if s.ended, err = start(cmd); err != nil {
+		return err
+	}
+	s.process = cmd.Process
+	return s.await()
+}
+
+// start starts a program that ends with this process at the latest, and returns
+// where its end is told.
+func start(cmd *exec.Cmd) (ended chan error, err error) {
 	// Linux ties a process to the thread that started it, which therefore stays.
 	tie(cmd.SysProcAttr)
 	started := make(chan error, 1)
-	ended := make(chan error, 1)
+	ended = make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
@@ -202,10 +212,9 @@ func (s *Server) Resume() error {
 		}
 	}()
 	if err := <-started; err != nil {
-		return fmt.Errorf("start postgres: %w", err)
+		return nil, fmt.Errorf("start %s: %w", filepath.Base(cmd.Path), err)
 	}
-	s.process, s.ended = cmd.Process, ended
-	return s.await()
+	return ended, nil
 }
 
 // Close ends the server and removes its folder.
