@@ -53,39 +53,23 @@ func (s *Store) isAway(what, todo string, err error) error {
 	return fmt.Errorf("%w: the %s %s: %s (%s)", errAway, s.database, what, todo, s.database.Redact(err))
 }
 
-// answered is what the server's error means and what to do about it. The codes
-// are those of PostgreSQL's documentation, appendix A.
+// answered is what the server's error means and what to do about it.
 func (s *Store) answered(err error, said *pgconn.PgError) (what, todo string) {
-	user, name := s.config.User, s.config.Database
+	user := s.config.User
 	quote := func(name string) string { return pgx.Identifier{name}.Sanitize() }
 	switch code := said.Code; {
-	case code == "28P01", code == "28000":
-		return fmt.Sprintf("refuses the user %q", user), database.Refused(said)
-	case database.Sessionless(said):
-		return database.IsSessionless, database.KeepTheSession
-	case code == "3D000":
-		return "does not exist", "create it, or correct its name in storage.postgres.url"
 	case code == "42501" && errors.Is(err, database.ErrNoSchema):
 		return fmt.Sprintf("does not let %q create the schema %q", user, s.schema),
 			fmt.Sprintf("have its owner run CREATE SCHEMA %s AUTHORIZATION %s", quote(s.schema), quote(user))
-	case code == "42501" && strings.Contains(said.Message, "for database"):
-		return fmt.Sprintf("does not let %q in", user), fmt.Sprintf("have its owner run GRANT CONNECT ON DATABASE %s TO %s", quote(name), quote(user))
-	case code == "42501":
+	case code == "42501" && !strings.Contains(said.Message, "for database"):
 		return fmt.Sprintf("does not let %q use its tables", user),
 			fmt.Sprintf("have its owner run ALTER SCHEMA %s OWNER TO %s, and the same for its tables", quote(s.schema), quote(user))
-	case code == "25006":
-		return "is read-only", "give the primary server in storage.postgres.url (target_session_attrs=read-write finds it among several)"
 	case code == "53300":
 		return "has no connection left", "raise its max_connections: each server takes two"
 	case code == "55P03":
 		return "is being changed by somebody else for too long", "wait for the restore that is going on, or see which server holds the row of head"
-	case code == "53100":
-		return "has no room on its disk", "make room"
-	case database.Ended(said):
-		return "is starting, stopping or was told to end the connection", "wait until it is back"
-	default:
-		return "refused the statement", "mend what it says"
 	}
+	return s.database.Answered(said)
 }
 
 // passing reports whether an attempt failed for a reason that another one, on a

@@ -26,7 +26,7 @@ func (p *Postgres) explain(ctx context.Context, err error) error {
 		return fmt.Errorf("%s: %w", p.database, ctx.Err())
 	case errors.As(err, &said):
 		what, todo := p.answered(err, said)
-		return p.unusable(what+", nothing was changed", todo, said)
+		return p.unusable(what+", nothing was changed", todo+"; then apply again", said)
 	case errors.As(err, &connect):
 		return p.unusable("cannot be reached, nothing was changed", database.Unreachable(err)+"; then apply again", connect.Unwrap())
 	default:
@@ -38,37 +38,23 @@ func (p *Postgres) unusable(what, todo string, err error) error {
 	return fmt.Errorf("%w: %s %s: %s (%s)", ErrUnusable, p.database, what, todo, p.database.Redact(err))
 }
 
-// answered is what the server's error means and what to do about it. The codes
-// are those of PostgreSQL's documentation, appendix A.
+// answered is what the server's error means and what to do about it.
 func (p *Postgres) answered(err error, said *pgconn.PgError) (what, todo string) {
 	user, name, schema := p.config.ConnConfig.User, p.config.ConnConfig.Database, p.schema
 	quote := func(name string) string { return pgx.Identifier{name}.Sanitize() }
 	switch code := said.Code; {
-	case code == "28P01", code == "28000":
-		return fmt.Sprintf("refuses the user %q", user), database.Refused(said)
-	case database.Sessionless(said):
-		return database.IsSessionless, database.KeepTheSession
-	case code == "3D000":
-		return "does not exist", "create it, or correct its name in storage.postgres.url"
 	case code == "42501" && errors.Is(err, database.ErrNoSchema):
 		return fmt.Sprintf("does not let %q create the schema %q", user, schema),
 			fmt.Sprintf("have its owner run GRANT CREATE ON DATABASE %s TO %s, or CREATE SCHEMA %s AUTHORIZATION %[2]s",
 				quote(name), quote(user), quote(schema))
-	case code == "42501" && strings.Contains(said.Message, "for database"):
-		return fmt.Sprintf("does not let %q in", user), fmt.Sprintf("have its owner run GRANT CONNECT ON DATABASE %s TO %s", quote(name), quote(user))
 	case code == "42501" && strings.Contains(said.Message, "for schema"):
 		return fmt.Sprintf("does not let %q use the schema %q", user, schema),
 			fmt.Sprintf("have its owner run GRANT USAGE, CREATE ON SCHEMA %s TO %s", quote(schema), quote(user))
-	case code == "42501":
+	case code == "42501" && !strings.Contains(said.Message, "for database"):
 		return fmt.Sprintf("does not let %q use its tables", user),
 			fmt.Sprintf("have their owner run GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %s TO %s", quote(schema), quote(user))
-	case code == "25006":
-		return "is read-only", "give the primary server in storage.postgres.url (target_session_attrs=read-write finds it among several)"
 	case code == "53300":
 		return "has no connection left", fmt.Sprintf("raise its max_connections, or run fewer at once: each run takes up to %d", maxConnections+1)
-	case database.Ended(said):
-		return "is starting, stopping or was told to end the connection", "apply again when it is back"
-	default:
-		return "refused the statement", "mend what it says, then apply again"
 	}
+	return p.database.Answered(said)
 }

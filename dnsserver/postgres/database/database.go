@@ -192,23 +192,35 @@ func Unreachable(err error) string {
 	}
 }
 
-// Sessionless reports whether an error is one of a pooler that gives each
-// transaction another session: statements that were prepared are gone, or there
-// already.
-func Sessionless(said *pgconn.PgError) bool { return said.Code == "42P05" || said.Code == "26000" }
-
-// What an error means that is Sessionless, and what to do about it.
-const (
-	IsSessionless  = "is behind a pooler that gives each transaction another session"
-	KeepTheSession = "have the pooler keep sessions (pool_mode = session), or name the server itself in storage.postgres.url"
-)
-
-// Refused is what to do where a server does not let a user in.
-func Refused(said *pgconn.PgError) string {
-	if strings.Contains(said.Message, "no encryption") {
-		return "write sslmode=verify-full in storage.postgres.url, for it takes no connection in the clear, or see the server's pg_hba.conf"
+// Answered is what an error of the server means and what to do about it, whatever
+// is kept there. The codes are those of PostgreSQL's documentation, appendix A.
+func (d Database) Answered(said *pgconn.PgError) (what, todo string) {
+	config := d.config()
+	quote := func(name string) string { return pgx.Identifier{name}.Sanitize() }
+	switch said.Code {
+	case "28P01", "28000":
+		what = fmt.Sprintf("refuses the user %q", config.User)
+		if strings.Contains(said.Message, "no encryption") {
+			return what, "write sslmode=verify-full in storage.postgres.url, for it takes no connection in the clear, or see the server's pg_hba.conf"
+		}
+		return what, "check user and password in storage.postgres.url, and the server's pg_hba.conf"
+	case "42P05", "26000": // a statement that was prepared is there already, or gone
+		return "is behind a pooler that gives each transaction another session",
+			"have the pooler keep sessions (pool_mode = session), or name the server itself in storage.postgres.url"
+	case "3D000":
+		return "does not exist", "create it, or correct its name in storage.postgres.url"
+	case "42501":
+		return fmt.Sprintf("does not let %q in", config.User),
+			fmt.Sprintf("have its owner run GRANT CONNECT ON DATABASE %s TO %s", quote(config.Database), quote(config.User))
+	case "25006":
+		return "is read-only", "give the primary server in storage.postgres.url (target_session_attrs=read-write finds it among several)"
+	case "53100":
+		return "has no room on its disk", "make room"
 	}
-	return "check user and password in storage.postgres.url, and the server's pg_hba.conf"
+	if Ended(said) {
+		return "is starting, stopping or was told to end the connection", "wait until it is back"
+	}
+	return "refused the statement", "mend what it says"
 }
 
 // Ended reports whether an error is one with which a server that stops, crashed
