@@ -7,8 +7,8 @@ import (
 
 // bucket is leaves whose hashes begin with the same bits: this, and in the same
 // piece of memory an index and the leaves, without a pointer. It is immutable.
-// The garbage collector looks at a bucket where it would look at a dozen leaves,
-// and while it looks at millions of them queries wait.
+// The garbage collector looks at a bucket where it would look at some twenty
+// leaves, and while it looks at millions of them queries wait.
 type bucket struct {
 	count uint16
 	depth uint16 // how many bits of the hashes are the same

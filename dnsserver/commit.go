@@ -9,13 +9,11 @@ import (
 	"time"
 )
 
-// gather adds the changes that are waiting to the first one, until the next
-// call. Those who are about
-// to ask for one run first: without that, on few processors, whoever hands a
-// change over wakes the writer, and each has a flush of the disk to itself.
-func (s *Server) gather(first update) []update {
-	batch := append(s.gathered[:0], first)
-	defer func() { s.gathered = batch }()
+// gather adds to a batch, which has the first, the changes that are waiting.
+// Those who are about to ask for one run first: without that, on few processors,
+// whoever hands a change over wakes the writer, and each has a flush of the disk
+// to itself.
+func (s *Server) gather(batch []update) []update {
 	for yielded := false; len(batch) < maxBatch; {
 		select {
 		case u := <-s.updates:

@@ -86,7 +86,8 @@ func readData(msg []byte, off, end int, rrtype uint16) (string, error) {
 	if off == end {
 		return "", nil
 	}
-	if data := string(msg[off:end]); prebuiltData(rrtype) {
+	if prebuiltData(rrtype) {
+		data := string(msg[off:end])
 		if !readable(rrtype, data) {
 			return "", errMalformed
 		}

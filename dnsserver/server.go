@@ -64,7 +64,6 @@ type Server struct {
 	// The writer's alone:
 	expiries  expiries
 	unsaved   []Document        // serials that could not be stored at the start
-	gathered  []update          // where gather has room
 	served    map[string]uint32 // serials of zones of which the store, put back, has older ones
 	different map[string]bool   // "zone server" of those that have another configuration
 	stop      chan struct{}     // closed when no further change is taken

@@ -271,6 +271,7 @@ func (s *Server) load(ctx context.Context) (*view, error) {
 // arrive while one batch is being stored make up the next, so the cost of a
 // disk flush is shared and the order in the store is the order in the view.
 func (s *Server) write() {
+	var batch []update // used again and again
 	for {
 		if at, ok := s.expiries.next(); ok && at <= s.clock.now().Unix() {
 			s.sweep() // whatever else is waiting
@@ -282,8 +283,9 @@ func (s *Server) write() {
 			stop()
 			return
 		case u := <-s.updates:
-			s.commit(s.gather(u))
-			clear(s.gathered)
+			batch = s.gather(append(batch[:0], u))
+			s.commit(batch)
+			clear(batch) // what it holds would stay
 		case <-s.wake():
 			s.catch()
 		case <-due:
