@@ -73,7 +73,7 @@ zone "example.com" {
 	if lags, err := s.Settled(ctx, "example.com", serial); err != nil {
 		t.Fatalf("%v: %+v\n%s", err, lags, d.log())
 	}
-	if got, want := zoneOfServer(t, own, "example.com."), zoneOfServer(t, s.Addr(), "example.com."); !slices.Equal(got, want) {
+	if got, want := zoneOfPeer(t, own, "example.com."), zoneOfServer(t, s.Addr(), "example.com."); !slices.Equal(got, want) {
 		t.Errorf("it differs:\n%s", diffLines(got, want))
 	}
 }
